@@ -1,0 +1,33 @@
+import type { Event } from "@tessera/proto";
+
+/** What happened to whom; becomes an Event object. */
+export interface EventRecord {
+  readonly involved: {
+    readonly kind: string;
+    readonly apiVersion: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+    readonly fieldPath?: string;
+  };
+  readonly type: "Normal" | "Warning";
+  /** CamelCase word: "Scheduled", "FailedScheduling", "Started". */
+  readonly reason: string;
+  readonly message: string;
+  /** Who says so: { component: "tessera-scheduler" } or { component: "tessera-agent", host: NODE }. */
+  readonly source: { readonly component: string; readonly host?: string };
+  /** Milliseconds since the epoch. */
+  readonly timeMs: number;
+}
+
+/** Writers: never throws, never waits; keeps a bounded queue while NATS is away and says in the log what it had to drop. */
+export interface EventSink {
+  record(event: EventRecord): void;
+}
+
+/** Readers: the Event objects kept by JetStream, repeated ones folded into one with `count`, `firstTimestamp`, `lastTimestamp`. */
+export interface EventSource {
+  /** "" for all namespaces. */
+  list(namespace: string): Promise<{ items: Event[]; resourceVersion: string }>;
+  watch(namespace: string, resourceVersion: string, signal: AbortSignal): AsyncIterable<{ type: "ADDED" | "MODIFIED"; object: Event }>;
+}

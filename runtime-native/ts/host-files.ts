@@ -1,0 +1,37 @@
+/** File operations that Node.js lacks; each never follows a symlink out of `root`. Implemented by `NativeHostFiles`. */
+
+export interface HostFiles {
+  /**
+   * Writes the entries of one image layer below `root`, which must exist. Paths are resolved with openat2
+   * RESOLVE_IN_ROOT; a name that climbs out or a hardlink to the outside is refused.
+   */
+  openLayer(root: string): LayerWriter;
+  /** Removes a tree without following symlinks and without crossing a mount point. Right when it never existed. */
+  removeTree(path: string): Promise<void>;
+  /** Lazily unmounts everything mounted at or below `path` in this mount namespace, deepest first. */
+  unmountBelow(path: string): Promise<void>;
+  mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode: number }): Promise<void>;
+}
+
+export interface LayerEntryAttributes {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Seconds since the epoch, may have a fraction. */
+  readonly mtime: number;
+  /** Raw values by full name ("security.capability"). */
+  readonly xattrs: Readonly<Record<string, Uint8Array>>;
+}
+
+export interface LayerWriter {
+  directory(path: string, attributes: LayerEntryAttributes): Promise<void>;
+  /** Returns an open file descriptor to write the content to; the caller closes it. Existing files are replaced, not written through. */
+  file(path: string, attributes: LayerEntryAttributes): Promise<number>;
+  symlink(path: string, target: string, attributes: LayerEntryAttributes): Promise<void>;
+  hardlink(path: string, target: string): Promise<void>;
+  device(path: string, type: "char" | "block" | "fifo", major: number, minor: number, attributes: LayerEntryAttributes): Promise<void>;
+  /** The entry hides `path` of lower layers: a 0:0 character device. */
+  whiteout(path: string): Promise<void>;
+  /** The folder hides everything of lower layers in it: trusted.overlay.opaque=y. */
+  opaque(path: string): Promise<void>;
+}

@@ -1,0 +1,204 @@
+/**
+ * What an agent needs of a container runtime. The agent's pod worker knows this interface and nothing
+ * below it; `NativeRuntime` implements it with the kernel, a fake implements it for hollow nodes.
+ *
+ * Everything here is plain validated data. No method waits for a container to end: exits arrive as events.
+ */
+
+/** The namespaces of one pod and the shim that holds them. */
+export interface SandboxSpec {
+  /** The pod's uid: unique on the node, and the name of everything the runtime makes for the pod. */
+  readonly id: string;
+  readonly hostname: string;
+  /** Which network namespace the pod lives in: a prepared one by path, or the node's own. */
+  readonly network: { readonly kind: "netns"; readonly path: string } | { readonly kind: "host" };
+  /** Join the node's IPC namespace instead of having one. */
+  readonly hostIpc: boolean;
+  /** cgroup of the pod, relative to the runtime's cgroup root: "pod<uid>". Containers get children of it. */
+  readonly cgroup: string;
+  /** Limits of the pod as a whole; usually empty. */
+  readonly resources: Resources;
+  /** Namespaced sysctls, already validated: name to value. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+/** Limits as the kernel takes them; an absent one is not set. */
+export interface Resources {
+  /** cgroup v1 cpu.shares (2 to 262144); converted to cpu.weight on v2. */
+  readonly cpuShares?: number;
+  /** Microseconds of CPU time per period. */
+  readonly cpuQuotaUs?: number;
+  /** Microseconds; 100000 unless given. */
+  readonly cpuPeriodUs?: number;
+  readonly memoryLimitBytes?: number;
+  readonly pidsLimit?: number;
+}
+
+/** A file or folder that appears in a container. Applied in order, after the standard mounts. */
+export interface Mount {
+  /** "bind": `source` is a path on the node. "tmpfs": `source` is unused, options apply. */
+  readonly type: "bind" | "tmpfs";
+  readonly source: string;
+  /** Absolute path in the container; created when absent, resolved inside the rootfs only. */
+  readonly destination: string;
+  readonly readOnly: boolean;
+  /** Bind submounts of the source as well. */
+  readonly recursive: boolean;
+  readonly propagation: "private" | "rslave" | "rshared";
+  /** tmpfs only: size limit in bytes and mode. */
+  readonly sizeBytes?: number;
+  readonly mode?: number;
+}
+
+export interface ContainerUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
+/** How a process sees the kernel: shared by a container's first process and by exec. */
+export interface ProcessSpec {
+  readonly argv: readonly string[];
+  /** "NAME=value" each. */
+  readonly env: readonly string[];
+  /** Absolute, inside the container. Created when absent. */
+  readonly cwd: string;
+  readonly user: ContainerUser;
+  /** Allocate a terminal for stdin, stdout and stderr. */
+  readonly terminal: boolean;
+}
+
+export interface ContainerSpec {
+  /** Unique in its sandbox, also over restarts: "<container name>_<attempt>". */
+  readonly id: string;
+  readonly process: ProcessSpec;
+  readonly rootfs: {
+    /** Layer folders, topmost first, as overlayfs wants them. */
+    readonly lower: readonly string[];
+    /** Existing empty (or earlier used) folders on one file system. */
+    readonly upper: string;
+    readonly work: string;
+    /** Where on the node the overlay is mounted, in the container's mount namespace only. An existing folder. */
+    readonly mountpoint: string;
+    readonly readOnly: boolean;
+  };
+  readonly mounts: readonly Mount[];
+  /** Names without "CAP_" ("NET_BIND_SERVICE"); for uid 0 permitted, effective and bounding; inheritable and ambient stay empty. */
+  readonly capabilities: readonly string[];
+  readonly noNewPrivileges: boolean;
+  /** All devices, no masks, no seccomp, all capabilities; /sys writable. */
+  readonly privileged: boolean;
+  readonly seccomp: "RuntimeDefault" | "Unconfined";
+  readonly resources: Resources;
+  /** "container": an own PID namespace. "host": the node's. */
+  readonly pid: "container" | "host";
+  /** Keep a stdin pipe open that attach can write to. Otherwise /dev/null. */
+  readonly stdin: boolean;
+  /** Where the shim writes stdout and stderr, in the CRI log format "TIME stdout|stderr F|P text". */
+  readonly log: {
+    readonly path: string;
+    /** Rotate beyond so many bytes, to path.1, path.2 ...; keep so many files in all. */
+    readonly maxBytes: number;
+    readonly maxFiles: number;
+  };
+  /** 0 to 1000. */
+  readonly oomScoreAdj: number;
+}
+
+export type ContainerState =
+  | { readonly phase: "running"; readonly id: string; readonly pid: number; readonly startedAtMs: number }
+  | {
+      readonly phase: "exited";
+      readonly id: string;
+      readonly startedAtMs: number;
+      readonly finishedAtMs: number;
+      /** As a shell reports it: 128 + signal number when a signal ended it. */
+      readonly exitCode: number;
+      /** 0 when the process ended by itself. */
+      readonly signal: number;
+      /** The kernel killed a process of the container because its memory limit was reached. */
+      readonly oomKilled: boolean;
+    };
+
+export interface SandboxState {
+  readonly id: string;
+  /** Process id of the shim on the node. */
+  readonly pid: number;
+  readonly containers: readonly ContainerState[];
+}
+
+/** What happens without being asked for. */
+export type RuntimeEvent =
+  | { readonly event: "containerExited"; readonly sandbox: string; readonly container: Extract<ContainerState, { phase: "exited" }> }
+  /** The shim is gone, and with it the containers: what is left of them was killed. */
+  | { readonly event: "sandboxLost"; readonly sandbox: string };
+
+/** A running exec. Data flows through callbacks with backpressure by `pause` and `resume`. */
+export interface ExecSession {
+  write(chunk: Uint8Array): Promise<void>;
+  closeStdin(): void;
+  resize(columns: number, rows: number): void;
+  /** Kills the process if it still runs. */
+  kill(): void;
+  /** Resolves when the process has ended and its output was delivered. */
+  readonly exited: Promise<{ readonly exitCode: number }>;
+}
+
+export interface ExecOutput {
+  /** Awaited before more is read. */
+  stdout(chunk: Uint8Array): void | Promise<void>;
+  stderr(chunk: Uint8Array): void | Promise<void>;
+}
+
+export interface Runtime {
+  /** Makes the pod's cgroups, starts its shim in the given network namespace. Throws RuntimeError; leaves nothing on failure. */
+  createSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxState>;
+  /** Starts a container. Throws RuntimeError with reason "CommandNotFound" (exit code 127/128 rules), "InvalidArgument", ... */
+  startContainer(sandbox: string, spec: ContainerSpec, signal: AbortSignal): Promise<Extract<ContainerState, { phase: "running" }>>;
+  /** Sends a signal to the container's first process. A container that has ended is no error. */
+  signalContainer(sandbox: string, container: string, signalNumber: number): Promise<void>;
+  /** Forgets an exited container and removes its cgroup. Right when it never existed. */
+  removeContainer(sandbox: string, container: string): Promise<void>;
+  /** Kills whatever runs, ends the shim, removes cgroups and runtime files. Right when it never existed, half existed or was removed before. */
+  removeSandbox(sandbox: string): Promise<void>;
+  exec(
+    sandbox: string,
+    container: string,
+    process: ProcessSpec,
+    stdin: boolean,
+    output: ExecOutput,
+    signal: AbortSignal,
+  ): Promise<ExecSession>;
+  /** All sandboxes that live on this node, found again after a restart of the agent. Connects to their shims. */
+  recover(signal: AbortSignal): Promise<SandboxState[]>;
+  /** One subscriber; events of recovered sandboxes are delivered after `recover` resolved. */
+  onEvent(listener: (event: RuntimeEvent) => void): void;
+  /** Closes connections; sandboxes live on. */
+  close(): Promise<void>;
+}
+
+/** Why the runtime refused or failed; stable, told apart by the agent. */
+export type RuntimeErrorReason =
+  | "CommandNotFound"
+  | "CommandNotExecutable"
+  | "InvalidArgument"
+  | "NotFound"
+  | "AlreadyExists"
+  | "NoSpace"
+  | "Cancelled"
+  | "Internal";
+
+export class RuntimeError extends Error {
+  override readonly name = "RuntimeError";
+  readonly reason: RuntimeErrorReason;
+  /** The step that failed, as "mount /proc" or "exec". */
+  readonly step: string;
+  /** errno, 0 when it was not a system call. */
+  readonly errno: number;
+  constructor(reason: RuntimeErrorReason, message: string, details: { step: string; errno?: number; cause?: unknown }) {
+    super(message, { cause: details.cause });
+    this.reason = reason;
+    this.step = details.step;
+    this.errno = details.errno ?? 0;
+  }
+}

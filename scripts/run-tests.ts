@@ -1,0 +1,80 @@
+/**
+ * Runs the test suites one after another: `node scripts/run-tests.ts [unit|integration|native|e2e ...]`.
+ * A file's name says its suite: x.test.ts is a unit test, x.integration.test.ts needs etcd, NATS or kubectl,
+ * x.native.test.ts needs root and the kernel, x.e2e.test.ts needs a whole cluster.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { globSync } from "node:fs";
+
+interface Suite {
+  readonly name: string;
+  readonly pattern: string;
+  /** Test files at a time: the kernel suites share one machine's links and cgroups. */
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+}
+
+const suites: readonly Suite[] = [
+  {
+    name: "unit",
+    pattern: "{proto,controlplane,agent,runtime-native,tsctl,deploy,bench,scripts}/**/*.test.ts",
+    concurrency: 2,
+    timeoutMs: 60_000,
+  },
+  { name: "integration", pattern: "{proto,controlplane,agent,tsctl,deploy}/**/*.integration.test.ts", concurrency: 2, timeoutMs: 180_000 },
+  { name: "native", pattern: "{runtime-native,agent,deploy}/**/*.native.test.ts", concurrency: 1, timeoutMs: 180_000 },
+  { name: "e2e", pattern: "test-e2e/**/*.e2e.test.ts", concurrency: 1, timeoutMs: 600_000 },
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name));
+if (unknown.length > 0) {
+  console.error(`unknown suite ${unknown.join(", ")}; there are ${suites.map((suite) => suite.name).join(", ")}`);
+  process.exit(2);
+}
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+for (const suite of suites) {
+  if (wanted.length > 0 && !wanted.includes(suite.name)) continue;
+  await runSuite(suite);
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ""}`);
+if (totals.skipped > 0 && process.env["CI"]) {
+  console.error("skipped tests are not allowed in CI");
+  process.exit(1);
+}
+process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
+
+async function runSuite(suite: Suite): Promise<void> {
+  const isOtherSuite = /\.(integration|native|e2e)\.test\.ts$/;
+  const files = globSync(suite.pattern, { exclude: (path) => path.includes("node_modules") })
+    .filter((file) => suite.name !== "unit" || !isOtherSuite.test(file))
+    .sort();
+  if (files.length === 0) return;
+  console.log(`\n== ${suite.name}: ${files.length} files`);
+  const run = spawn(
+    process.execPath,
+    [
+      "--test",
+      `--test-concurrency=${suite.concurrency}`,
+      `--test-timeout=${suite.timeoutMs}`,
+      "--test-reporter=./scripts/test-reporter.ts",
+      "--test-reporter-destination=stdout",
+      ...files,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  let lastLine = "";
+  run.stdout.setEncoding("utf8").on("data", (text: string) => {
+    process.stdout.write(text);
+    lastLine = (lastLine + text).trimEnd().split("\n").at(-1) ?? "";
+  });
+  const [status] = await once(run, "close");
+  const counts = /^counts passed=(\d+) failed=(\d+) skipped=(\d+)$/.exec(lastLine);
+  totals.passed += Number(counts?.[1] ?? 0);
+  totals.failed += Number(counts?.[2] ?? 0);
+  totals.skipped += Number(counts?.[3] ?? 0);
+  // A runner that died without its counts must not look like success.
+  if (!counts || (status !== 0 && counts[2] === "0")) totals.failed++;
+}
