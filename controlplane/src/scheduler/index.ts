@@ -1,0 +1,1 @@
+export { Scheduler, type SchedulerDependencies } from "./scheduler.ts";
