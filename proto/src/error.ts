@@ -1,3 +1,5 @@
+import type { StatusCause, StatusDetails } from "../gen/api.ts";
+
 /**
  * The one error class of Tessera. Identity is the `reason`, never the text: it is a Kubernetes StatusReason, so it survives
  * every process border unchanged. Translations to HTTP, gRPC and exit codes live at each edge.
@@ -5,7 +7,7 @@
 export class TesseraError extends Error {
   override readonly name = "TesseraError";
   readonly reason: StatusReason;
-  /** Field faults, one each; becomes Status.details.causes. */
+  /** Field faults, one each: reason "FieldValueInvalid" or the like, field "spec.containers[0].image". Becomes Status.details.causes. */
   readonly causes: readonly StatusCause[];
   /** What the error is about; becomes Status.details. */
   readonly details: StatusDetails;
@@ -41,23 +43,6 @@ export type StatusReason =
   | "RequestEntityTooLarge"
   | "InternalError"
   | "ServiceUnavailable";
-
-export interface StatusCause {
-  /** CauseType of Kubernetes: "FieldValueInvalid", "FieldValueRequired", "FieldValueNotSupported", "FieldValueDuplicate", ... */
-  readonly reason: string;
-  readonly message: string;
-  /** Path of the field: "spec.containers[0].image". */
-  readonly field: string;
-}
-
-export interface StatusDetails {
-  readonly name?: string;
-  readonly group?: string;
-  /** Resource or kind, as Kubernetes puts it there: "pods". */
-  readonly kind?: string;
-  readonly uid?: string;
-  readonly retryAfterSeconds?: number;
-}
 
 /** True for errors that merely say that the caller stopped waiting (an aborted signal). */
 export function isCancellation(error: unknown): boolean {
