@@ -54,9 +54,11 @@ function inputs(): string[] {
       .filter((name) => name.endsWith(suffix))
       .map((name) => join(root, folder, name));
   const packages = ["ts-proto", "@bufbuild/buf", "@bufbuild/protobuf"].flatMap((name) =>
-    [join(root, "node_modules", name, "package.json"), join(root, "../node_modules", name, "package.json")].filter((path) => existsSync(path)),
+    [join(root, "node_modules", name, "package.json"), join(root, "../node_modules", name, "package.json")].filter((path) =>
+      existsSync(path),
+    ),
   );
-  return [...below("tessera", ".proto"), ...below("build", ".ts"), join(root, "buf.yaml"), ...packages].sort();
+  return [...below("tessera", ".proto"), ...below("generate", ".ts"), join(root, "buf.yaml"), ...packages].sort();
 }
 
 function hashOf(files: readonly string[]): string {

@@ -1,5 +1,13 @@
 import { readFileSync } from "node:fs";
-import { createFileRegistry, type DescField, type DescMessage, type FileRegistry, fromBinary, getExtension, hasExtension } from "@bufbuild/protobuf";
+import {
+  createFileRegistry,
+  type DescField,
+  type DescMessage,
+  type FileRegistry,
+  fromBinary,
+  getExtension,
+  hasExtension,
+} from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 
 /** MessageRules of schema/v1/options.proto. */
