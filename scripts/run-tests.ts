@@ -13,6 +13,8 @@ interface Suite {
   /** Test files at a time: the kernel suites share one machine's links and cgroups. */
   readonly concurrency: number;
   readonly timeoutMs: number;
+  /** Makes what the whole suite shares, and removes it. */
+  readonly globalSetup?: string;
 }
 
 const suites: readonly Suite[] = [
@@ -24,7 +26,13 @@ const suites: readonly Suite[] = [
   },
   { name: "integration", pattern: "{proto,controlplane,agent,tsctl,deploy}/**/*.integration.test.ts", concurrency: 2, timeoutMs: 180_000 },
   { name: "native", pattern: "{runtime-native,agent,deploy}/**/*.native.test.ts", concurrency: 1, timeoutMs: 180_000 },
-  { name: "e2e", pattern: "test-e2e/**/*.e2e.test.ts", concurrency: 1, timeoutMs: 600_000 },
+  {
+    name: "e2e",
+    pattern: "test-e2e/**/*.e2e.test.ts",
+    concurrency: 1,
+    timeoutMs: 600_000,
+    globalSetup: "./test-e2e/harness/global-setup.ts",
+  },
 ];
 
 const wanted = process.argv.slice(2);
@@ -61,6 +69,7 @@ async function runSuite(suite: Suite): Promise<void> {
       `--test-timeout=${suite.timeoutMs}`,
       "--test-reporter=./scripts/test-reporter.ts",
       "--test-reporter-destination=stdout",
+      ...(suite.globalSetup ? [`--test-global-setup=${suite.globalSetup}`] : []),
       ...files,
     ],
     { stdio: ["ignore", "pipe", "inherit"] },

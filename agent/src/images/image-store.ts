@@ -1,0 +1,42 @@
+/** What the rest of the agent knows of images. */
+export interface ImageStore {
+  /** The image a name stands for, undefined when it is not on this node. Throws TesseraError "Invalid" when it is no image name. */
+  resolve(name: string): Promise<LocalImage | undefined>;
+  list(): Promise<LocalImage[]>;
+  /**
+   * Imports every image of an OCI layout or `docker save` archive, verifying each digest; returns the names they got. Loads all
+   * or nothing. Throws TesseraError "Invalid" when the archive is not sound, "Conflict" never: a name moves to the newer image.
+   */
+  load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]>;
+  /** The image's layer folders, topmost first, as overlayfs wants them. Unpacks what is missing. */
+  prepareRootfs(image: LocalImage): Promise<string[]>;
+}
+
+export interface LocalImage {
+  /** Digest of the image's configuration, "sha256:...": what Kubernetes calls the image ID. */
+  readonly id: string;
+  /** Canonical names: "docker.io/library/busybox:latest". */
+  readonly names: readonly string[];
+  /** Names by manifest digest: "docker.io/library/busybox@sha256:...". */
+  readonly digests: readonly string[];
+  /** Bytes of configuration and layers as they are stored. */
+  readonly sizeBytes: number;
+  /** Uncompressed layer digests, lowest first. */
+  readonly layers: readonly string[];
+  readonly config: ImageConfig;
+}
+
+/** How the image wants to be run; empty where it does not say. */
+export interface ImageConfig {
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  /** "NAME=value" each. */
+  readonly env: readonly string[];
+  readonly workingDir: string;
+  /** "user", "uid", "user:group": resolved against the image's own /etc/passwd. */
+  readonly user: string;
+  readonly volumes: readonly string[];
+  readonly exposedPorts: readonly string[];
+  /** "SIGTERM" unless the image says otherwise. */
+  readonly stopSignal?: string;
+}

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { clusterParts, until } from "../harness/cluster.ts";
+import { type Scenario, scenario, shellPod } from "../harness/scenario.ts";
+
+/** The parts whose sudden death is survived, as `tsctl dev status` names them. */
+const victims = ["controlplane", "etcd", "nats-server", "node-1 agent"] as const;
+
+async function pidOf(part: string): Promise<number> {
+  const parts = await clusterParts();
+  const found = parts.find(({ name }) => name === part);
+  assert.ok(found?.pid, `${part} has a pid; there are ${parts.map(({ name }) => name).join(", ")}`);
+  return found.pid;
+}
+
+async function kill(part: string): Promise<void> {
+  process.kill(await pidOf(part), "SIGKILL");
+}
+
+async function apiAnswers(cluster: Scenario): Promise<void> {
+  await until(
+    "the API to answer",
+    async () => ((await cluster.kubectl(["get", "namespace", "default", "--request-timeout=3s"])).code === 0 ? true : undefined),
+    60_000,
+  );
+}
+
+async function containerIds(cluster: Scenario, names: readonly string[]): Promise<(string | undefined)[]> {
+  return await Promise.all(names.map(async (name) => (await cluster.getPod(name)).status.containerStatuses?.[0]?.containerID));
+}
+
+for (const victim of victims) {
+  scenario(`kill -9 of ${victim}: running pods do not notice, and new ones run afterwards`, async (cluster) => {
+    const names = ["old-1", "old-2"];
+    await cluster.apply(
+      ...names.map((name) => shellPod(name, "while :; do date +%s%N; sleep 0.05; done", { pod: { nodeName: "node-1" } })),
+    );
+    await cluster.waitReady(...names);
+    const before = await containerIds(cluster, names);
+    await kill(victim);
+    await apiAnswers(cluster);
+    await cluster.apply(shellPod("new", "exec sleep 1000", { pod: { nodeName: "node-1" } }));
+    await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=60s", "pod/new", "pod/old-1", "pod/old-2"], { timeoutMs: 70_000 });
+    assert.deepEqual(await containerIds(cluster, names), before, "no container was restarted");
+    for (const name of names) assert.equal((await cluster.getPod(name)).status.containerStatuses?.[0]?.restartCount, 0);
+    const times = (await cluster.kubectlOk(["logs", "old-1"]))
+      .trim()
+      .split("\n")
+      .map((line) => Number(BigInt(line) / 1_000_000n));
+    const gaps = times.slice(1).map((time, i) => time - (times[i] ?? time));
+    assert.ok(Math.max(...gaps) < 5_000, `the container ran on: longest gap ${Math.max(...gaps)} ms`);
+  });
+
+  scenario(`kill -9 of ${victim} while pods are created and deleted: each runs once, or is gone`, async (cluster) => {
+    const name = (i: number) => `p${i}`;
+    const all = Array.from({ length: 12 }, (_, i) => i);
+    const old = all.slice(0, 6);
+    await cluster.apply(...old.map((i) => shellPod(name(i), "exec sleep 1000", { pod: { nodeName: "node-1" } })));
+    await cluster.waitReady(...old.map(name));
+    const busy = Promise.all([
+      cluster.kubectl(["delete", "pod", ...old.map(name), "--grace-period=1", "--wait=false"]),
+      ...all
+        .slice(6)
+        .map((i) =>
+          cluster.kubectl(["apply", "-f", "-"], {
+            input: JSON.stringify(shellPod(name(i), "exec sleep 1000", { pod: { nodeName: "node-1" } })),
+          }),
+        ),
+    ]);
+    await kill(victim);
+    await busy;
+    await apiAnswers(cluster);
+    // A caller whose request was cut off asks again, as people do.
+    await cluster.kubectlOk(["delete", "pod", ...old.map(name), "--grace-period=1", "--ignore-not-found", "--timeout=60s"], {
+      timeoutMs: 70_000,
+    });
+    await cluster.apply(...all.slice(6).map((i) => shellPod(name(i), "exec sleep 1000", { pod: { nodeName: "node-1" } })));
+    await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=60s", ...all.slice(6).map((i) => `pod/${name(i)}`)], {
+      timeoutMs: 70_000,
+    });
+    assert.equal((await cluster.kubectlOk(["get", "pods", "-o", "name"])).trim().split("\n").length, 6);
+  });
+}
+
+scenario("kill -9 of a pod's shim: its containers end, and the pod runs again", async (cluster) => {
+  await cluster.apply(shellPod("orphan", "exec sleep 1000", { pod: { nodeName: "node-1" } }));
+  await cluster.waitReady("orphan");
+  const { metadata } = await cluster.getPod("orphan");
+  const [before] = await containerIds(cluster, ["orphan"]);
+  const agent = await pidOf("node-1 agent");
+  process.kill(findShim(agent, metadata.uid), "SIGKILL");
+  await until("another container", async () => {
+    const [now] = await containerIds(cluster, ["orphan"]);
+    return now !== undefined && now !== before ? true : undefined;
+  });
+  await cluster.waitReady("orphan");
+  assert.equal((await cluster.kubectlOk(["exec", "orphan", "--", "sh", "-c", "ps | grep -c '[s]leep 1000'"])).trim(), "1");
+});
+
+/** The shim of a pod by its command line, among the processes of the agent's PID namespace. */
+function findShim(agentPid: number, podUid: string): number {
+  const namespace = pidNamespace(agentPid);
+  for (const pid of processIds()) {
+    try {
+      if (
+        pidNamespace(pid) === namespace &&
+        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("tessera-shim") &&
+        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(podUid)
+      )
+        return pid;
+    } catch {
+      // The process ended while it was looked at.
+    }
+  }
+  throw new Error(`no shim of pod ${podUid} beside agent ${agentPid}`);
+}
+
+function pidNamespace(pid: number): string {
+  return readlinkSync(`/proc/${pid}/ns/pid`);
+}
+
+function processIds(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
