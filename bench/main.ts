@@ -1,0 +1,15 @@
+/** `npm run bench [-- NAME ...]`: runs the benchmarks named, or all, and prints one JSON line per figure. */
+import { benchPodStart } from "./pod-start.ts";
+
+const benchmarks = { "pod-start": benchPodStart };
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !Object.hasOwn(benchmarks, name));
+if (unknown.length > 0) {
+  console.error(`unknown benchmark ${unknown.join(", ")}; there are ${Object.keys(benchmarks).join(", ")}`);
+  process.exit(2);
+}
+for (const [name, benchmark] of Object.entries(benchmarks)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  await benchmark((figure) => console.log(JSON.stringify(figure)));
+}
