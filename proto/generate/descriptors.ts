@@ -20,7 +20,10 @@ export interface MessageRules {
 /** FieldRules of schema/v1/options.proto. */
 export interface FieldRules {
   readonly required: boolean;
+  readonly nonEmpty: boolean;
+  /** JSON text, or empty. */
   readonly default: string;
+  readonly zeroIsUnset: boolean;
   readonly values: readonly string[];
   readonly list: number;
   readonly keys: readonly string[];
