@@ -1,4 +1,10 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
+import { EtcdClient, type EtcdEndpoints } from "../store/etcd-client.ts";
+import { keepPorts } from "./loopback-ports.ts";
+import { SupervisedChild } from "./supervised-child.ts";
 
 /** PEM files of one side of mutual TLS. */
 export interface TlsFiles {
@@ -8,7 +14,7 @@ export interface TlsFiles {
 }
 
 export interface EmbeddedEtcdOptions {
-  /** Folder of our own ("DATA/etcd"): data, log file, chosen ports, pid of a predecessor. */
+  /** Folder of our own ("DATA/etcd"): data, log file, chosen ports, identity of the process. */
   readonly dir: string;
   readonly log: Logger;
   /** Both sides of the client port; without it etcd listens in plain text (tests). The server certificate must name 127.0.0.1. */
@@ -19,19 +25,120 @@ export interface EmbeddedEtcdOptions {
   readonly onStarted?: (process: { readonly pid: number; readonly url: string }) => void;
 }
 
+interface Started {
+  readonly client: EtcdClient;
+  readonly endpoints: EtcdEndpoints;
+  readonly url: string;
+  readonly peerUrl: string;
+}
+
 /** An etcd of our own as a supervised child process. */
 export class EmbeddedEtcd {
-  constructor(_options: EmbeddedEtcdOptions) {}
-  /** Resolves when etcd answers. Throws TesseraError "ServiceUnavailable" (binary missing, does not come up). */
-  async start(_signal: AbortSignal): Promise<void> {}
-  /** "https://127.0.0.1:PORT", fixed from the first start on; valid after `start`. */
+  readonly #options: EmbeddedEtcdOptions;
+  readonly #child: SupervisedChild;
+  #started: Started | undefined;
+
+  constructor(options: EmbeddedEtcdOptions) {
+    this.#options = options;
+    this.#child = new SupervisedChild({
+      program: "etcd",
+      debianPackage: "etcd-server",
+      dir: options.dir,
+      log: options.log,
+      configure: () => this.#configure(),
+      // A linearizable read: the answer means that etcd has a leader and its data.
+      probe: async () => void (await this.#present.client.range({ key: "\0", timeoutMs: 500 })),
+      onStarted: (pid) => options.onStarted?.({ pid, url: this.url }),
+    });
+  }
+
+  /** Resolves when etcd answers. Throws TesseraError "ServiceUnavailable" (binary missing, does not come up). May be called again after `close`. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#child.start(signal);
+  }
+
+  /** "https://127.0.0.1:PORT", the same from start to start; valid after `start`. */
   get url(): string {
-    throw new Error("not written yet");
+    return this.#present.url;
   }
-  /** Of the present process; undefined while it is being restarted. */
+
+  /** For `new EtcdClient(...)`; valid after `start`. */
+  get endpoints(): EtcdEndpoints {
+    return this.#present.endpoints;
+  }
+
+  /** Of the present process; undefined while it is being started again. */
   get pid(): number | undefined {
-    throw new Error("not written yet");
+    return this.#child.pid;
   }
-  /** TERM, then KILL. Resolves when the process is gone. */
-  async close(): Promise<void> {}
+
+  /** TERM, then KILL (or KILL at once). Resolves when the process is gone. */
+  async close(how: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+    await this.#child.close(how);
+    this.#started?.client.close();
+  }
+
+  async #configure(): Promise<readonly string[]> {
+    const { dir, tls } = this.#options;
+    const scheme = tls === undefined ? "http" : "https";
+    const ports = await keepPorts(join(dir, "ports.json"), ["client", "peer"]);
+    const url = `${scheme}://127.0.0.1:${ports.client}`;
+    const endpoints: EtcdEndpoints = {
+      endpoints: [url],
+      keepaliveMs: 2_000,
+      ...(tls === undefined ? {} : { tls: await readPem(tls.client) }),
+    };
+    const client = new EtcdClient(endpoints);
+    const started = { client, endpoints, url, peerUrl: `${scheme}://127.0.0.1:${ports.peer}` };
+    this.#started = started;
+    return etcdFlags(this.#options, started);
+  }
+
+  get #present(): Started {
+    if (this.#started === undefined) throw new TesseraError("InternalError", "the embedded etcd was not started");
+    return this.#started;
+  }
+}
+
+async function readPem(files: TlsFiles): Promise<NonNullable<EtcdEndpoints["tls"]>> {
+  const [ca, cert, key] = await Promise.all([readFile(files.caFile), readFile(files.certFile), readFile(files.keyFile)]);
+  return { ca, cert, key };
+}
+
+function etcdFlags(options: EmbeddedEtcdOptions, { url, peerUrl }: Started): string[] {
+  const flags: Record<string, string> = {
+    name: "tessera",
+    "data-dir": join(options.dir, "data"),
+    "listen-client-urls": url,
+    "advertise-client-urls": url,
+    "listen-peer-urls": peerUrl,
+    "initial-advertise-peer-urls": peerUrl,
+    "initial-cluster": `tessera=${peerUrl}`,
+    // Well behind every watcher: etcd 3.4 can miss a deletion when a watch resumes just at the compacted revision (etcd-io/etcd#18089).
+    "auto-compaction-mode": "periodic",
+    "auto-compaction-retention": "10m",
+    "quota-backend-bytes": String(8 * 1024 ** 3),
+    // Etcd 3.4 keeps this many entries in memory; later versions have this default too.
+    "snapshot-count": "10000",
+    // A cluster of one needs no patience with its leader.
+    "heartbeat-interval": "50",
+    "election-timeout": "250",
+    // Our clients look for a stalled connection every 2 s.
+    "grpc-keepalive-min-time": "1s",
+    // The HTTP gateway would call etcd with the server's certificate as a client's, and nobody uses it.
+    "enable-grpc-gateway": "false",
+    logger: "zap",
+    "log-outputs": "stderr",
+  };
+  if (options.tls !== undefined) {
+    const { caFile, certFile, keyFile } = options.tls.server;
+    for (const side of ["", "peer-"]) {
+      flags[`${side}cert-file`] = certFile;
+      flags[`${side}key-file`] = keyFile;
+      flags[`${side}trusted-ca-file`] = caFile;
+      flags[`${side}client-cert-auth`] = "true";
+    }
+  }
+  if (options.unsafeNoFsync) flags["unsafe-no-fsync"] = "true";
+  return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
 }

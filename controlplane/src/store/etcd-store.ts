@@ -1,4 +1,8 @@
-import type { EtcdClient } from "./etcd-client.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { TesseraError } from "@tessera/proto";
+import { type ConditionalWrite, type EtcdClient, type EtcdKey, type EtcdRange, prefixEnd, type WriteResult } from "./etcd-client.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { comparableRevision, etcdRevision, objectVersion, storeVersion } from "./revision.ts";
 import type { Page, Store, Versioned } from "./store.ts";
 
 export interface EtcdStoreDependencies {
@@ -7,27 +11,171 @@ export interface EtcdStoreDependencies {
   readonly patienceMs?: number;
 }
 
+/** What a read-back says about a write whose answer was lost. */
+type ReadBack =
+  | { readonly happened: true; readonly revision: number }
+  /** The condition still holds: the write did not happen, or not yet. Sending it again is safe, at most one of the two succeeds. */
+  | { readonly happened: false; readonly stillPossible: true }
+  /** Somebody else's write came first. */
+  | { readonly happened: false; readonly stillPossible: false; readonly current: number };
+
+/** States of a key to look at, going back from the newest, before a read-back gives up. */
+const maxReadBackSteps = 16;
+
 /** `Store` over etcd: compare-and-swap in groups, unknown outcomes read back, reads retried. */
 export class EtcdStore implements Store {
-  constructor(_dependencies: EtcdStoreDependencies) {}
-  read(_key: string): Promise<Versioned | undefined> {
-    throw new Error("not written yet");
+  readonly #client: EtcdClient;
+  readonly #patienceMs: number;
+  readonly #group: GroupCommit;
+
+  constructor(dependencies: EtcdStoreDependencies) {
+    this.#client = dependencies.client;
+    this.#patienceMs = dependencies.patienceMs ?? 10_000;
+    this.#group = new GroupCommit(dependencies.client);
   }
-  readPage(_prefix: string, _options: { limit: number; fromKey?: string; revision: number }): Promise<Page> {
-    throw new Error("not written yet");
+
+  async read(key: string): Promise<Versioned | undefined> {
+    const { items } = await this.#range({ key }, this.#deadline());
+    return items[0] === undefined ? undefined : toVersioned(items[0]);
   }
-  currentRevision(): Promise<number> {
-    throw new Error("not written yet");
+
+  async readPage(prefix: string, options: { limit: number; fromKey?: string; revision: number }): Promise<Page> {
+    const deadline = this.#deadline();
+    const revision = etcdRevision(options.revision);
+    try {
+      const range = { key: options.fromKey ?? prefix, end: prefixEnd(prefix), limit: options.limit, revision };
+      const answer = await this.#range(range, deadline);
+      const last = answer.items.at(-1);
+      return {
+        items: answer.items.map(toVersioned),
+        revision: storeVersion(revision === 0 ? answer.revision : revision),
+        ...(answer.more && last !== undefined ? { nextKey: `${last.key}\0` } : {}),
+      };
+    } catch (error) {
+      // etcd gives one code to revisions that are gone and to those that are still to come.
+      if (!isReason(error, "Expired")) throw error;
+      const newest = await this.currentRevision();
+      if (etcdRevision(newest) >= revision) {
+        throw new TesseraError("Expired", `resourceVersion ${options.revision} is too old, its history is gone`, { cause: error });
+      }
+      throw new TesseraError("Timeout", `resourceVersion ${options.revision} is in the future, the newest is ${newest}`, { cause: error });
+    }
   }
-  create(_key: string, _value: Buffer): Promise<number> {
-    throw new Error("not written yet");
+
+  async currentRevision(): Promise<number> {
+    // Any key will do: what counts is the header.
+    const { revision } = await this.#range({ key: "\0" }, this.#deadline());
+    return storeVersion(revision);
   }
-  update(_key: string, _value: Buffer, _expectedRevision: number): Promise<number> {
-    throw new Error("not written yet");
+
+  async create(key: string, value: Buffer): Promise<number> {
+    const result = await this.#write({ key, value, expected: 0 });
+    if (result.done) return objectVersion(result.revision);
+    throw new TesseraError("AlreadyExists", `${key} already exists`);
   }
-  remove(_key: string, _expectedRevision: number): Promise<number> {
-    throw new Error("not written yet");
+
+  async update(key: string, value: Buffer, expectedRevision: number): Promise<number> {
+    return this.#swap({ key, value, expected: comparableRevision(expectedRevision) }, expectedRevision);
   }
-  /** Waits for the writes under way. The client stays open: whoever opened it closes it. */
-  async close(): Promise<void> {}
+
+  async remove(key: string, expectedRevision: number): Promise<number> {
+    return this.#swap({ key, value: undefined, expected: comparableRevision(expectedRevision) }, expectedRevision);
+  }
+
+  async close(): Promise<void> {
+    await this.#group.idle();
+  }
+
+  async #swap(write: ConditionalWrite, expectedRevision: number): Promise<number> {
+    const result = await this.#write(write);
+    if (result.done) return objectVersion(result.revision);
+    if (result.current === 0) throw new TesseraError("NotFound", `${write.key} not found`);
+    throw new TesseraError("Conflict", `${write.key} is at ${objectVersion(result.current)}, not at ${expectedRevision}`);
+  }
+
+  async #write(write: ConditionalWrite): Promise<WriteResult> {
+    const deadline = this.#deadline();
+    let inDoubt: TesseraError | undefined;
+    for (const pause of pauses()) {
+      try {
+        const result = await this.#group.submit(write);
+        // A refusal after a doubtful attempt may be the work of that very attempt.
+        if (result.done || inDoubt === undefined) return result;
+      } catch (error) {
+        if (isReason(error, "Timeout")) inDoubt = error;
+        else if (!isReason(error, "ServiceUnavailable") || Date.now() + pause > deadline) throw inDoubt ?? error;
+      }
+      if (inDoubt !== undefined) {
+        const back = await this.#readBack(write, deadline, inDoubt);
+        if (back.happened) return { done: true, revision: back.revision };
+        if (!back.stillPossible) return { done: false, current: back.current };
+      }
+      if (Date.now() + pause > deadline) break;
+      await delay(pause);
+    }
+    throw new TesseraError("Timeout", `${write.key}: etcd did not answer, the outcome of the write is unknown`, { cause: inDoubt });
+  }
+
+  async #readBack(write: ConditionalWrite, deadline: number, inDoubt: TesseraError): Promise<ReadBack> {
+    const unknown = (why: string, cause: unknown): TesseraError =>
+      new TesseraError("Timeout", `${write.key}: the outcome of the write is unknown: ${why}`, { cause });
+    const stateAt = async (revision: number): Promise<{ state: EtcdKey | undefined; revision: number }> => {
+      try {
+        const answer = await this.#range({ key: write.key, revision }, deadline);
+        return { state: answer.items[0], revision: answer.revision };
+      } catch (error) {
+        throw unknown("it could not be read back", new AggregateError([inDoubt, error]));
+      }
+    };
+    const { state: newest, revision } = await stateAt(0);
+    if (newest?.modRevision === write.expected || (newest === undefined && write.expected === 0)) {
+      return { happened: false, stillPossible: true };
+    }
+    if (write.value === undefined) {
+      // Removed, by whomever; the exact revision is lost, but it is not above these.
+      if (newest === undefined) return { happened: true, revision };
+      if (newest.createRevision > write.expected) return { happened: true, revision: newest.createRevision - 1 };
+      return { happened: false, stillPossible: false, current: newest.modRevision };
+    }
+    let state = newest;
+    for (let step = 0; step < maxReadBackSteps; step++) {
+      if (state === undefined) throw unknown("the object was deleted meanwhile", inDoubt);
+      if (state.value.equals(write.value)) return { happened: true, revision: state.modRevision };
+      const earlier: { state: EtcdKey | undefined } = await stateAt(state.modRevision - 1);
+      const earlierRevision = earlier.state?.modRevision ?? 0;
+      if (earlierRevision === write.expected) return { happened: false, stillPossible: false, current: newest?.modRevision ?? 0 };
+      state = earlier.state;
+    }
+    throw unknown("the object was changed many times meanwhile", inDoubt);
+  }
+
+  async #range(query: { key: string; end?: string; limit?: number; revision?: number }, deadline: number): Promise<EtcdRange> {
+    for (const pause of pauses()) {
+      try {
+        return await this.#client.range({ ...query, timeoutMs: Math.max(1, deadline - Date.now()) });
+      } catch (error) {
+        const worthRetrying = isReason(error, "Timeout") || isReason(error, "ServiceUnavailable");
+        if (!worthRetrying || Date.now() + pause > deadline) throw error;
+      }
+      await delay(pause);
+    }
+    throw new TesseraError("InternalError", "unreachable: the pauses have no end");
+  }
+
+  #deadline(): number {
+    return Date.now() + this.#patienceMs;
+  }
+}
+
+/** Between attempts, in milliseconds: short at first, since a restarted etcd is back within a second. */
+function* pauses(): Generator<number> {
+  for (let pause = 20; ; pause = Math.min(pause * 2, 500)) yield pause;
+}
+
+function isReason(error: unknown, reason: TesseraError["reason"]): error is TesseraError {
+  return error instanceof TesseraError && error.reason === reason;
+}
+
+function toVersioned(item: EtcdKey): Versioned {
+  return { key: item.key, value: item.value, revision: objectVersion(item.modRevision) };
 }

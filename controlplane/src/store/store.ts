@@ -4,13 +4,13 @@
 export interface Versioned {
   readonly key: string;
   readonly value: Buffer;
-  /** etcd's mod_revision: the object's resourceVersion. */
+  /** The object's resourceVersion: from etcd's mod_revision, see revision.ts. */
   readonly revision: number;
 }
 
 export interface Page {
   readonly items: readonly Versioned[];
-  /** The revision at which the page is true. */
+  /** The revision at which the page is true; a list's resourceVersion. */
   readonly revision: number;
   /** The key to go on from; absent on the last page. */
   readonly nextKey?: string;
@@ -19,7 +19,7 @@ export interface Page {
 /**
  * Every write is a compare-and-swap. Writes whose outcome is unknown (deadline, lost connection) are read back before an
  * error is reported, so an error means that the write did not happen, or, with reason "Timeout", that nobody can know.
- * Writers that wait at the same moment are committed together.
+ * Writers that wait at the same moment are committed together. All revisions here are resourceVersions (revision.ts), not etcd's numbers.
  */
 export interface Store {
   /** Linearizable. */
