@@ -22,17 +22,36 @@ packages=""
 for package in $(sed 's/#.*//' scripts/debian-packages.txt); do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || packages="$packages $package"
 done
+# Debian starts a service as soon as its package is there; Tessera runs its own etcd and NATS, and the machine keeps none.
+without_services() {
+  policy=/usr/sbin/policy-rc.d
+  [ -e "$policy" ] && { "$@"; return; }
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  status=0
+  "$@" || status=$?
+  rm -f "$policy"
+  if command -v systemctl >/dev/null; then systemctl disable -q etcd.service nats-server.service 2>/dev/null || true; fi
+  return "$status"
+}
+
+install_packages() {
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >dist/apt.log 2>&1
+}
+
 if [ -n "$packages" ]; then
   say "installing Debian packages:$packages"
+  mkdir -p dist
   # shellcheck disable=SC2086 # one word per package is meant
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >build-apt.log 2>&1; then
+  if ! without_services install_packages $packages; then
     say "refreshing the package lists"
-    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } >build-apt.log 2>&1; then
-      tail -n 5 build-apt.log >&2
-      fail "could not install$packages; build-apt.log has it all"
-    fi
+    apt-get update -qq >&2 || fail "apt-get update failed"
+    # shellcheck disable=SC2086
+    without_services install_packages $packages || {
+      tail -n 5 dist/apt.log >&2
+      fail "could not install$packages; dist/apt.log has it all"
+    }
   fi
-  rm -f build-apt.log
 fi
 
 # npm ci wipes node_modules, so it runs only when the lock file changed since the last one.
