@@ -1,0 +1,74 @@
+/* What the cgroup files share. */
+#ifndef TS_CGROUP_H
+#define TS_CGROUP_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/result.h"
+
+enum cgroup_controller
+{
+  CONTROLLER_CPU = 1 << 0,
+  CONTROLLER_CPUACCT = 1 << 1,
+  CONTROLLER_CPUSET = 1 << 2,
+  CONTROLLER_MEMORY = 1 << 3,
+  CONTROLLER_PIDS = 1 << 4,
+  CONTROLLER_FREEZER = 1 << 5,
+  CONTROLLER_DEVICES = 1 << 6,
+};
+
+enum
+{
+  MAX_HIERARCHIES = 8
+};
+
+struct cgroup_hierarchy
+{
+  unsigned controllers;
+  char mount[PATH_MAX]; /* where its root is mounted */
+};
+
+/* The hierarchies of one mount namespace: several of v1, or the one of v2. */
+struct cgroup_layout
+{
+  bool unified;
+  int count;
+  struct cgroup_hierarchy hierarchies[MAX_HIERARCHIES];
+};
+
+struct ts_cgroups
+{
+  struct cgroup_layout layout;
+  char root[NAME_MAX * 4];
+  int root_fds[MAX_HIERARCHIES];
+};
+
+/* Reads the text of /proc/self/mountinfo. v1 wins where it holds the memory controller: a cgroup2 mount
+   beside it has no controllers of use. Returns 0, or -ENOENT when there is neither. */
+int parse_cgroup_mounts (const char *mountinfo, struct cgroup_layout *layout);
+
+/* Relative, no empty, "." or ".." component; "" only if `allow_root`. */
+bool is_cgroup_path (const char *path, bool allow_root);
+
+/* v1 cpu.shares to v2 cpu.weight, so that the default 1024 becomes the default 100. */
+int64_t weight_of_shares (int64_t shares);
+
+/* Folder of the hierarchy that has the controller, or -1 when none has. */
+int hierarchy_of (const struct ts_cgroups *cgroups, unsigned controller);
+
+/* Opens the cgroup in hierarchy `index`, or returns -errno. */
+int open_cgroup_at (const struct ts_cgroups *cgroups, int index, const char *path);
+
+/* Writes text to a file of the cgroup; returns 0 or -errno. */
+int write_cgroup_file (int dirfd, const char *file, const char *text);
+
+/* Reads a file of the cgroup as text; returns its length or -errno. */
+int read_cgroup_file (int dirfd, const char *file, char *text, size_t size);
+
+/* Sets the limits of an existing cgroup. */
+int apply_cgroup_limits (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
+                         struct ts_result *res);
+
+#endif

@@ -1,0 +1,77 @@
+/* The structs of the interface as this compiler laid them out; the binding's test compares its own account.
+ */
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "lib/tessera.h"
+
+#define STRUCT(name)                    \
+  {                                     \
+#name, NULL, 0, sizeof(struct name) \
+  }
+#define FIELD(name, field)                                                             \
+  {                                                                                    \
+#name, #field, offsetof(struct name, field), sizeof(((struct name *) NULL)->field) \
+  }
+
+static const struct
+{
+  const char *name;
+  const char *field;
+  size_t offset;
+  size_t size;
+} entries[] = {
+  STRUCT (ts_result),
+  FIELD (ts_result, error),
+  FIELD (ts_result, step),
+  FIELD (ts_result, message),
+  STRUCT (ts_spawn_spec),
+  FIELD (ts_spawn_spec, path),
+  FIELD (ts_spawn_spec, argv),
+  FIELD (ts_spawn_spec, env),
+  FIELD (ts_spawn_spec, netns),
+  FIELD (ts_spawn_spec, cgroup_dirs),
+  FIELD (ts_spawn_spec, log_path),
+  STRUCT (ts_spawned),
+  FIELD (ts_spawned, start_time),
+  FIELD (ts_spawned, pid),
+  FIELD (ts_spawned, ready_fd),
+  STRUCT (ts_cgroup_limits),
+  FIELD (ts_cgroup_limits, cpu_shares),
+  FIELD (ts_cgroup_limits, cpu_quota_us),
+  FIELD (ts_cgroup_limits, cpu_period_us),
+  FIELD (ts_cgroup_limits, memory_bytes),
+  FIELD (ts_cgroup_limits, pids),
+  FIELD (ts_cgroup_limits, default_devices),
+  FIELD (ts_cgroup_limits, reserved),
+  STRUCT (ts_cgroup_usage),
+  FIELD (ts_cgroup_usage, cpu_ns),
+  FIELD (ts_cgroup_usage, memory_bytes),
+  FIELD (ts_cgroup_usage, memory_working_set_bytes),
+  FIELD (ts_cgroup_usage, pids),
+  FIELD (ts_cgroup_usage, oom_kills),
+};
+
+static char text[8192];
+static pthread_once_t written = PTHREAD_ONCE_INIT;
+
+static void
+write_text (void)
+{
+  size_t used = 0;
+
+  for (size_t i = 0; i < sizeof entries / sizeof *entries && used < sizeof text; i++)
+    if (entries[i].field)
+      used += (size_t) snprintf (text + used, sizeof text - used, "%s.%s %zu %zu\n", entries[i].name, entries[i].field,
+                                 entries[i].offset, entries[i].size);
+    else
+      used += (size_t) snprintf (text + used, sizeof text - used, "%s %zu\n", entries[i].name, entries[i].size);
+}
+
+const char *
+ts_layout (void)
+{
+  pthread_once (&written, write_text);
+  return text;
+}

@@ -1,0 +1,113 @@
+import { join } from "node:path";
+import koffi, { type LibraryHandle, type TypeObject } from "koffi";
+import { Limiter } from "./limiter.ts";
+import { type NativeFailure, toRuntimeError } from "./native-error.ts";
+
+/** How many native calls run at once: as many as libuv has threads. All are bounded, none waits for an event outside. */
+const callsAtOnce = 4;
+
+const text = "const char *";
+const textList = "const char **";
+
+/** The structs of src/lib/tessera.h; a test compares sizes and offsets with what the compiler made of them. */
+export function declareStructs() {
+  return {
+    ts_result: koffi.struct({
+      error: "int32_t",
+      step: koffi.array("char", 60, "String"),
+      message: koffi.array("char", 448, "String"),
+    }),
+    ts_spawn_spec: koffi.struct({ path: text, argv: textList, env: textList, netns: text, cgroup_dirs: textList, log_path: text }),
+    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", ready_fd: "int32_t" }),
+    ts_cgroup_limits: koffi.struct({
+      cpu_shares: "int64_t",
+      cpu_quota_us: "int64_t",
+      cpu_period_us: "int64_t",
+      memory_bytes: "int64_t",
+      pids: "int64_t",
+      default_devices: "int32_t",
+      reserved: "int32_t",
+    }),
+    ts_cgroup_usage: koffi.struct({
+      cpu_ns: "int64_t",
+      memory_bytes: "int64_t",
+      memory_working_set_bytes: "int64_t",
+      pids: "int64_t",
+      oom_kills: "int64_t",
+    }),
+  };
+}
+
+type OutParameter = ReturnType<typeof koffi.out>;
+
+/** What koffi hands out for a 64 bit number: a bigint beyond what a number holds exactly. */
+export type Int64 = number | bigint;
+
+/** One exported function; the last C parameter, `struct ts_result *`, is added by the binding. */
+type Call<Arguments extends unknown[]> = (...args: Arguments) => Promise<void>;
+
+/** A pointer to something that only C looks into. */
+export type Handle = bigint;
+
+/**
+ * The functions of libtessera.so, and the only place that uses koffi. Each call runs on a worker thread and rejects
+ * with a RuntimeError that names the step and the operand. Arguments are copied or held until the call is over.
+ */
+export class Binding {
+  readonly #limiter = new Limiter(callsAtOnce);
+  readonly #library: LibraryHandle;
+  readonly #result: TypeObject;
+
+  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; ready_fd: number }]>;
+  readonly signalProcess: Call<[pid: number, startTime: number, signal: number]>;
+  readonly cgroupsOpen: Call<[root: string, out: [Handle | null]]>;
+  readonly cgroupsClose: (cgroups: Handle) => void;
+  readonly cgroupCreate: Call<[cgroups: Handle, path: string, limits: object]>;
+  readonly cgroupDirs: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
+  readonly cgroupList: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
+  readonly cgroupProcesses: Call<[cgroups: Handle, path: string, pids: Int32Array, capacity: number, count: [number]]>;
+  readonly cgroupKill: Call<[cgroups: Handle, path: string, waitMs: number, left: [number]]>;
+  readonly cgroupRemove: Call<[cgroups: Handle, path: string, busy: [number]]>;
+  readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
+  readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
+  readonly layout: () => string;
+
+  constructor(nativeDir: string) {
+    const structs = declareStructs();
+    const out = (type: TypeObject | string) => koffi.out(koffi.pointer(type));
+    const handle = koffi.pointer(koffi.opaque());
+    const bytes = koffi.pointer("uint8_t");
+    this.#library = koffi.load(join(nativeDir, "libtessera.so"));
+    this.#result = structs.ts_result;
+
+    this.spawnShim = this.#call("ts_spawn_shim", [koffi.pointer(structs.ts_spawn_spec), out(structs.ts_spawned)]);
+    this.signalProcess = this.#call("ts_signal_process", ["int32_t", "int64_t", "int32_t"]);
+    this.cgroupsOpen = this.#call("ts_cgroups_open", [text, out(handle)]);
+    this.cgroupsClose = this.#library.func("ts_cgroups_close", "void", [handle]);
+    this.cgroupCreate = this.#call("ts_cgroup_create", [handle, text, koffi.pointer(structs.ts_cgroup_limits)]);
+    this.cgroupDirs = this.#call("ts_cgroup_dirs", [handle, text, bytes, "uint32_t"]);
+    this.cgroupList = this.#call("ts_cgroup_list", [handle, text, bytes, "uint32_t"]);
+    this.cgroupProcesses = this.#call("ts_cgroup_processes", [handle, text, koffi.pointer("int32_t"), "uint32_t", out("uint32_t")]);
+    this.cgroupKill = this.#call("ts_cgroup_kill", [handle, text, "int32_t", out("uint32_t")]);
+    this.cgroupRemove = this.#call("ts_cgroup_remove", [handle, text, out("uint32_t")]);
+    this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
+    this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
+    this.layout = this.#library.func("ts_layout", text, []);
+  }
+
+  #call<Arguments extends unknown[]>(name: string, parameters: (TypeObject | OutParameter | string)[]): Call<Arguments> {
+    const native = this.#library.func(name, "int", [...parameters, koffi.out(koffi.pointer(this.#result))]);
+    return (...args) =>
+      this.#limiter.run(
+        () =>
+          new Promise<void>((resolve, reject) => {
+            const failure: NativeFailure = { error: 0, step: "", message: "" };
+            native.async(...args, failure, (error: Error | null, returned: number) => {
+              if (error) reject(error);
+              else if (returned < 0) reject(toRuntimeError(failure));
+              else resolve();
+            });
+          }),
+      );
+  }
+}

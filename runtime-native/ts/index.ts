@@ -1,0 +1,4 @@
+export * from "./host-files.ts";
+export * from "./native-library.ts";
+export * from "./node-network.ts";
+export * from "./runtime.ts";

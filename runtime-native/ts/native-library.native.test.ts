@@ -1,0 +1,261 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
+import { constants, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { NativeLibrary } from "./native-library.ts";
+
+const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
+const probes = fileURLToPath(new URL("../build/probe", import.meta.url));
+const run = promisify(execFile);
+
+/** Waits for something that happens by itself. */
+async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, `${what} did not happen in time`);
+    await delay(5);
+  }
+}
+
+/** Whether only its entry is left, for init to collect. */
+async function hasEnded(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => ") X");
+  return /\) [ZX]/.test(stat);
+}
+
+const ready = "printf R >&3; exec 3>&-";
+
+describe("as root", () => {
+  let folder: string;
+  let library: NativeLibrary;
+
+  before(async () => {
+    await run("make", ["-s", "-C", fileURLToPath(new URL("..", import.meta.url)), "probes"]);
+    folder = await mkdtemp(join(tmpdir(), "tessera-native-"));
+    library = new NativeLibrary({ nativeDir, cgroupRoot: `tessera-test-${process.pid}` });
+  });
+
+  after(async () => {
+    await library.killCgroup("");
+    await library.removeCgroup("");
+    await library.close();
+    await rm(folder, { recursive: true });
+  });
+
+  const shell = (script: string, cgroupDirs: readonly string[] = []) => ({
+    shimPath: "/bin/sh",
+    argv: ["sh", "-c", script],
+    env: ["PATH=/usr/bin:/bin", "ONLY=this"],
+    cgroupDirs,
+  });
+
+  describe("spawnShim", () => {
+    test("leaves no child behind, with clean descriptors, environment, signals and session", async () => {
+      const report = join(folder, "report");
+      const shim = await library.spawnShim(
+        shell(`{ ls -l /proc/self/fd; env; pwd; cat /proc/self/status /proc/$$/stat; } >${report}; ${ready}; exec sleep 1000`),
+      );
+      const text = await readFile(report, "utf8");
+      assert.match(text, /0 -> \/dev\/null/);
+      assert.match(text, /2 -> \/dev\/null/);
+      assert.match(text, /3 -> pipe:/);
+      // 4 is the folder that ls lists.
+      assert.doesNotMatch(text, / (?:[5-9]|[0-9]{2,}) -> /);
+      assert.match(text, /^ONLY=this$/m);
+      assert.doesNotMatch(text, /^HOME=/m);
+      assert.match(text, /^\/$/m);
+      for (const mask of ["SigBlk", "SigIgn"]) assert.match(text, new RegExp(`^${mask}:\\s+0+$`, "m"));
+      const stat = (await readFile(`/proc/${shim.pid}/stat`, "utf8")).replace(/.*\) /, "").split(" ");
+      assert.notEqual(Number(stat[1]), process.pid, "the shim is a child of this process");
+      assert.notEqual(Number(stat[3]), shim.pid, "the shim leads a session and could get a terminal");
+      assert.equal(Number(stat[19]), shim.startTime);
+      const own = (await readFile(`/proc/self/task/${process.pid}/children`, "utf8")).trim();
+      assert.equal(own, "", "children of this process");
+
+      assert.equal(await library.signalProcess({ pid: shim.pid, startTime: shim.startTime + 1 }, constants.signals.SIGKILL), false);
+      assert.ok(existsSync(`/proc/${shim.pid}`), "signalled although the start time was another one");
+      assert.equal(await library.signalProcess(shim, constants.signals.SIGKILL), true);
+      await until("end of the shim", () => hasEnded(shim.pid));
+    });
+
+    test("says what a shim that cannot start wrote, and what it died of silently", async () => {
+      await assert.rejects(library.spawnShim(shell("echo no socket folder >&3; exit 1")), {
+        reason: "Internal",
+        message: /start shim \/bin\/sh: no socket folder/,
+      });
+      await assert.rejects(library.spawnShim(shell("exit 1")), { message: /ended before it listened/ });
+      await assert.rejects(library.spawnShim({ ...shell(""), shimPath: "/nowhere/shim" }), {
+        step: "exec",
+        errno: constants.errno.ENOENT,
+        message: /\/nowhere\/shim/,
+      });
+      await assert.rejects(library.spawnShim({ ...shell(""), netnsPath: "/nowhere/netns" }), { step: "open network namespace" });
+      await assert.rejects(library.spawnShim({ ...shell(""), netnsPath: "/dev/null" }), {
+        step: "join network namespace",
+        errno: constants.errno.EINVAL,
+      });
+    });
+
+    test("kills a shim that does not get ready in time, or when it is no longer wanted", async () => {
+      const pidFile = join(folder, "slow.pid");
+      await assert.rejects(library.spawnShim({ ...shell(`echo $$ >${pidFile}; exec sleep 1000`), readyTimeoutMs: 200 }), {
+        message: /did not listen within 200 ms/,
+      });
+      const pid = Number(await readFile(pidFile, "utf8"));
+      await until("end of the slow shim", () => hasEnded(pid));
+
+      const wanted = new AbortController();
+      const spawning = library.spawnShim(shell(`echo $$ >${pidFile}.2; exec sleep 1000`), wanted.signal);
+      await until("start of the shim", () => existsSync(`${pidFile}.2`));
+      wanted.abort();
+      await assert.rejects(spawning, { reason: "Cancelled" });
+    });
+
+    test("appends stderr to the log, and enters cgroups and network namespace", async () => {
+      const name = `tessera-test-${process.pid}`;
+      await run("ip", ["netns", "add", name]);
+      try {
+        const logPath = join(folder, "shim.log");
+        await library.createCgroup("entered/shim", {});
+        const shim = await library.spawnShim({
+          ...shell(`echo a word >&2; ${ready}; exec sleep 1000`, await library.cgroupDirs("entered/shim")),
+          netnsPath: `/run/netns/${name}`,
+          logPath,
+        });
+        assert.equal(await readFile(logPath, "utf8"), "a word\n");
+        assert.deepEqual(await library.cgroupProcesses("entered"), [shim.pid]);
+        assert.notEqual(await readlink(`/proc/${shim.pid}/ns/net`), await readlink("/proc/self/ns/net"));
+        for (const line of (await readFile(`/proc/${shim.pid}/cgroup`, "utf8")).split("\n"))
+          if (/:(cpu|memory|pids|freezer|cpuset|devices):/.test(line)) assert.match(line, /entered\/shim$/);
+        await library.killCgroup("entered");
+        await library.removeCgroup("entered");
+      } finally {
+        await run("ip", ["netns", "del", name]);
+      }
+    });
+
+    test("forty at once all start, and none stays", async () => {
+      await library.createCgroup("crowd/shim", {});
+      const dirs = await library.cgroupDirs("crowd/shim");
+      const shims = await Promise.all(Array.from({ length: 40 }, () => library.spawnShim(shell(`${ready}; exec sleep 1000`, dirs))));
+      assert.equal(new Set(shims.map((shim) => shim.pid)).size, 40);
+      assert.equal((await library.cgroupProcesses("crowd")).length, 40);
+      await library.killCgroup("crowd");
+      await library.removeCgroup("crowd");
+      assert.deepEqual(await library.listCgroups("crowd").catch((error) => error.reason), []);
+    });
+  });
+
+  describe("cgroups", () => {
+    const dirOf = async (path: string, file: string) => {
+      for (const dir of await library.cgroupDirs(path)) if (existsSync(join(dir, file))) return join(dir, file);
+      throw new Error(`no ${file} of ${path}`);
+    };
+    const read = async (path: string, ...files: string[]) => {
+      for (const file of files) {
+        const found = await dirOf(path, file).catch(() => undefined);
+        if (found) return (await readFile(found, "utf8")).trim();
+      }
+      throw new Error(`none of ${files}`);
+    };
+
+    test("limits reach the kernel, can be changed, and the cgroup goes without trace", async () => {
+      await library.createCgroup("limited/app", {
+        cpuShares: 512,
+        cpuQuotaUs: 50_000,
+        cpuPeriodUs: 100_000,
+        memoryLimitBytes: 64 * 1024 * 1024,
+        pidsLimit: 20,
+      });
+      assert.deepEqual(await library.listCgroups(), ["limited"]);
+      assert.deepEqual(await library.listCgroups("limited"), ["app"]);
+      assert.equal(await read("limited/app", "memory.limit_in_bytes", "memory.max"), "67108864");
+      assert.match(await read("limited/app", "cpu.shares", "cpu.weight"), /^(512|59)$/);
+      assert.match(await read("limited/app", "cpu.cfs_quota_us", "cpu.max"), /^50000/);
+      assert.equal(await read("limited/app", "pids.max"), "20");
+      for (const memoryLimitBytes of [128 * 1024 * 1024, 32 * 1024 * 1024]) {
+        await library.createCgroup("limited/app", { memoryLimitBytes });
+        assert.equal(await read("limited/app", "memory.limit_in_bytes", "memory.max"), String(memoryLimitBytes));
+      }
+      const usage = await library.cgroupUsage("limited/app");
+      assert.equal(usage.pids, 0);
+      assert.equal(usage.oomKills, 0);
+      assert.equal(typeof usage.cpuNs, "number");
+      const dirs = await library.cgroupDirs("limited");
+      await library.removeCgroup("limited");
+      assert.deepEqual(dirs.filter(existsSync), []);
+      await library.removeCgroup("limited");
+    });
+
+    test("a refused limit names file and cgroup; a path that leaves the root is refused", async () => {
+      await assert.rejects(library.createCgroup("refused", { cpuQuotaUs: 1 }), {
+        reason: "InvalidArgument",
+        step: "set cgroup limit",
+        message: /(cpu\.cfs_quota_us|cpu\.max) of "refused" to 1/,
+      });
+      await library.removeCgroup("refused");
+      for (const path of ["../outside", "a/../b", "/a", "a//b", "", "a/", "a\nb", "."])
+        await assert.rejects(library.createCgroup(path, {}), { reason: "InvalidArgument" }, JSON.stringify(path));
+    });
+
+    test("a tree that forks as fast as it can is killed whole", async () => {
+      await library.createCgroup("bomb/app", { pidsLimit: 60 });
+      await library.spawnShim({
+        ...shell("", await library.cgroupDirs("bomb/app")),
+        shimPath: join(probes, "fork-bomb"),
+        argv: ["fork-bomb"],
+      });
+      await until("sixty processes", async () => (await library.cgroupProcesses("bomb")).length >= 55);
+      await library.killCgroup("bomb");
+      assert.deepEqual(await library.cgroupProcesses("bomb"), []);
+      await library.removeCgroup("bomb");
+      await library.killCgroup("bomb");
+    });
+
+    test("an out-of-memory kill is counted", async () => {
+      await library.createCgroup("hungry/app", { memoryLimitBytes: 16 * 1024 * 1024 });
+      await library.spawnShim(shell(`${ready}; exec tail /dev/zero`, await library.cgroupDirs("hungry/app")));
+      await until("an OOM kill", async () => (await library.cgroupUsage("hungry/app")).oomKills === 1);
+      await library.killCgroup("hungry");
+      await library.removeCgroup("hungry");
+    });
+
+    test("with the default devices, others cannot be opened even through a node of one's own", async () => {
+      await library.createCgroup("devices/app", {}, { defaultDevices: true });
+      const report = join(folder, "devices");
+      const node = join(folder, "kmsg");
+      await library.spawnShim(
+        shell(
+          `{ mknod ${node} c 1 11 && cat ${node} 2>&1 | head -c 200; head -c 1 /dev/zero | wc -c; } >${report}; ${ready}; exec sleep 1000`,
+          await library.cgroupDirs("devices/app"),
+        ),
+      );
+      assert.match(await readFile(report, "utf8"), /Operation not permitted\n1\n/);
+      await library.killCgroup("devices");
+      await library.removeCgroup("devices");
+    });
+
+    test("another instance sees what the first one made", async () => {
+      await library.createCgroup("kept", {});
+      const next = new NativeLibrary({ nativeDir, cgroupRoot: `tessera-test-${process.pid}` });
+      assert.deepEqual(await next.listCgroups(), ["kept"]);
+      await next.removeCgroup("kept");
+      await next.close();
+      assert.deepEqual(await library.listCgroups(), []);
+    });
+  });
+
+  test("nothing of the tests is left among the descriptors", async () => {
+    const open = await Promise.all((await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+    assert.deepEqual(
+      open.filter((target) => /netns|\/tasks$|shim\.log/.test(target)),
+      [],
+    );
+  });
+});

@@ -1,0 +1,271 @@
+import { once } from "node:events";
+import { Socket } from "node:net";
+import { constants } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import { Binding, type Handle, type Int64 } from "./binding.ts";
+import { type Resources, RuntimeError } from "./runtime.ts";
+
+export interface ShimSpec {
+  /** The shim's executable. */
+  readonly shimPath: string;
+  /** With argv[0]. */
+  readonly argv: readonly string[];
+  /** "NAME=value" each; the shim gets these and nothing else. */
+  readonly env: readonly string[];
+  /** Network namespace to start in; the agent's own when absent. */
+  readonly netnsPath?: string;
+  /** As `cgroupDirs` gives them: of a cgroup that has no children, which v2 wants of one that holds processes. */
+  readonly cgroupDirs: readonly string[];
+  /** File that the shim's stderr is appended to; /dev/null when absent. */
+  readonly logPath?: string;
+  /** How long the shim may take until it says that it listens; 5000 when absent. */
+  readonly readyTimeoutMs?: number;
+}
+
+/** A process for ever: the pid alone may mean another one later. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks since boot, field 22 of /proc/PID/stat. */
+  readonly startTime: number;
+}
+
+export interface CgroupOptions {
+  /** Only the devices that every container has may be opened; otherwise as the parent cgroup says. */
+  readonly defaultDevices?: boolean;
+}
+
+export interface CgroupUsage {
+  readonly cpuNs?: number;
+  readonly memoryBytes?: number;
+  /** Without the file cache that the kernel can drop at once. */
+  readonly memoryWorkingSetBytes?: number;
+  readonly pids?: number;
+  /** Processes killed since the cgroup was made because its memory limit was reached. */
+  readonly oomKills?: number;
+}
+
+/** How long a killed process tree or an emptied cgroup may take to vanish. */
+const vanishTimeoutMs = 10_000;
+/** A round of killing waits so long for the ends it caused: it occupies a worker thread meanwhile. */
+const killRoundMs = 10;
+
+const listBytes = 64 * 1024;
+const filterBytes = 32 * 1024;
+
+/**
+ * libtessera for the agent: starts shims, keeps their cgroups, makes the default system call filter. One per agent;
+ * nothing is shared between two of them but the code.
+ */
+export class NativeLibrary {
+  readonly binding: Binding;
+  readonly #cgroupRoot: string;
+  #cgroups: Promise<Handle> | undefined;
+  readonly #filters = new Map<string, Promise<Uint8Array>>();
+
+  /** `nativeDir` holds libtessera.so; `cgroupRoot` ("tessera") is made below the mount of each cgroup hierarchy. */
+  constructor(settings: { readonly nativeDir: string; readonly cgroupRoot: string }) {
+    this.binding = new Binding(settings.nativeDir);
+    this.#cgroupRoot = settings.cgroupRoot;
+  }
+
+  /**
+   * Starts a shim as nobody's child: init adopts it, it lives on when the agent ends, and no zombie of it stays here.
+   * Its stdin and stdout are /dev/null, its working directory is "/", all signals are at their defaults, and beside 0, 1
+   * and 2 it has one open descriptor, 3: it writes "R" there as soon as it listens and closes it. What else it writes
+   * there before it ends is taken as the reason why it cannot start.
+   */
+  async spawnShim(spec: ShimSpec, signal?: AbortSignal): Promise<ProcessIdentity> {
+    signal?.throwIfAborted();
+    const spawned = { pid: 0, start_time: 0 as Int64, ready_fd: -1 };
+    await this.binding.spawnShim(
+      {
+        path: spec.shimPath,
+        argv: [...spec.argv, null],
+        env: [...spec.env, null],
+        netns: spec.netnsPath ?? null,
+        cgroup_dirs: [...spec.cgroupDirs, null],
+        log_path: spec.logPath ?? null,
+      },
+      spawned,
+    );
+    const shim = { pid: spawned.pid, startTime: Number(spawned.start_time) };
+    try {
+      await awaitReady(spawned.ready_fd, spec, signal);
+    } catch (error) {
+      await this.signalProcess(shim, constants.signals.SIGKILL);
+      throw error;
+    }
+    return shim;
+  }
+
+  /** False when the process is gone; a stranger who got its pid is never signalled. */
+  async signalProcess(process: ProcessIdentity, signalNumber: number): Promise<boolean> {
+    try {
+      await this.binding.signalProcess(process.pid, process.startTime, signalNumber);
+      return true;
+    } catch (error) {
+      if (error instanceof RuntimeError && error.errno === constants.errno.ESRCH) return false;
+      throw error;
+    }
+  }
+
+  /** Makes the cgroup and those above it ("pod1/app"), or sets the limits of an existing one. */
+  async createCgroup(path: string, resources: Resources, options: CgroupOptions = {}): Promise<void> {
+    await this.binding.cgroupCreate(await this.#openCgroups(), path, {
+      cpu_shares: resources.cpuShares ?? -1,
+      cpu_quota_us: resources.cpuQuotaUs ?? -1,
+      cpu_period_us: resources.cpuPeriodUs ?? -1,
+      memory_bytes: resources.memoryLimitBytes ?? -1,
+      pids: resources.pidsLimit ?? -1,
+      default_devices: options.defaultDevices ? 1 : 0,
+      reserved: 0,
+    });
+  }
+
+  /**
+   * The cgroup's folder in each hierarchy: several with v1, one with v2. A process joins a v1 cgroup cheaply by writing
+   * "0" to its file "tasks" itself, and a v2 one, which has no such file, by being cloned into it.
+   */
+  async cgroupDirs(path: string): Promise<string[]> {
+    const cgroups = await this.#openCgroups();
+    return readLines((out) => this.binding.cgroupDirs(cgroups, path, out, out.length));
+  }
+
+  /** Names of the cgroups directly below `path`; "" is the root. */
+  async listCgroups(path = ""): Promise<string[]> {
+    const cgroups = await this.#openCgroups();
+    return [...new Set(await readLines((out) => this.binding.cgroupList(cgroups, path, out, out.length)))].sort();
+  }
+
+  /** Pids in the cgroup and all below it. */
+  async cgroupProcesses(path: string): Promise<number[]> {
+    const cgroups = await this.#openCgroups();
+    for (let capacity = 1024; ; capacity *= 4) {
+      const pids = new Int32Array(capacity);
+      const count: [number] = [0];
+      await this.binding.cgroupProcesses(cgroups, path, pids, capacity, count);
+      if (count[0] <= capacity) return [...pids.subarray(0, count[0])];
+    }
+  }
+
+  /** Kills everything in the cgroup and below, forking or not, and returns when it is empty. Right when it does not exist. */
+  async killCgroup(path: string): Promise<void> {
+    const cgroups = await this.#openCgroups();
+    await untilNone(`kill cgroup ${path}`, "processes do not end", (left) => this.binding.cgroupKill(cgroups, path, killRoundMs, left));
+  }
+
+  /** Removes the cgroup and those below, which must hold no process. Right when it does not exist. */
+  async removeCgroup(path: string): Promise<void> {
+    const cgroups = await this.#openCgroups();
+    await untilNone(`remove cgroup ${path}`, "cgroups stay busy", (busy) => this.binding.cgroupRemove(cgroups, path, busy));
+  }
+
+  async cgroupUsage(path: string): Promise<CgroupUsage> {
+    const out: Record<string, Int64> = {};
+    await this.binding.cgroupUsage(await this.#openCgroups(), path, out);
+    const known = (value: Int64 | undefined) => (value === undefined || value < 0 ? undefined : Number(value));
+    return {
+      cpuNs: known(out["cpu_ns"]),
+      memoryBytes: known(out["memory_bytes"]),
+      memoryWorkingSetBytes: known(out["memory_working_set_bytes"]),
+      pids: known(out["pids"]),
+      oomKills: known(out["oom_kills"]),
+    };
+  }
+
+  /**
+   * The default filter for a process with these capabilities ("NET_ADMIN"), an array of `struct sock_filter` for
+   * seccomp(2). Built once per set of capabilities.
+   */
+  defaultSeccompFilter(capabilities: readonly string[] = []): Promise<Uint8Array> {
+    const names = [...new Set(capabilities)].sort();
+    const key = names.join(",");
+    let filter = this.#filters.get(key);
+    if (!filter) {
+      filter = this.#buildFilter(names);
+      this.#filters.set(key, filter);
+    }
+    return filter;
+  }
+
+  async close(): Promise<void> {
+    const cgroups = this.#cgroups;
+    this.#cgroups = undefined;
+    if (cgroups) this.binding.cgroupsClose(await cgroups);
+  }
+
+  async #buildFilter(capabilities: string[]): Promise<Uint8Array> {
+    const out = new Uint8Array(filterBytes);
+    const size: [number] = [out.length];
+    await this.binding.seccompDefault([...capabilities, null], out, size);
+    return out.slice(0, size[0]);
+  }
+
+  #openCgroups(): Promise<Handle> {
+    this.#cgroups ??= this.#findCgroups().catch((error) => {
+      // Not remembered: what was wrong may be mended.
+      this.#cgroups = undefined;
+      throw error;
+    });
+    return this.#cgroups;
+  }
+
+  async #findCgroups(): Promise<Handle> {
+    const out: [Handle | null] = [null];
+    await this.binding.cgroupsOpen(this.#cgroupRoot, out);
+    if (out[0] === null) throw new RuntimeError("Internal", "open cgroups: no handle", { step: "open cgroups" });
+    return out[0];
+  }
+}
+
+async function awaitReady(fd: number, spec: ShimSpec, signal: AbortSignal | undefined): Promise<void> {
+  const timeoutMs = spec.readyTimeoutMs ?? 5000;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const pipe = new Socket({ fd, readable: true, writable: false });
+  const failed = (message: string, cause?: unknown) =>
+    new RuntimeError(signal?.aborted ? "Cancelled" : "Internal", `start shim ${spec.shimPath}: ${message}`, { step: "start shim", cause });
+  let said = "";
+  pipe.setEncoding("utf8");
+  pipe.on("data", (chunk: string) => {
+    said += chunk;
+    if (said.startsWith("R")) pipe.destroy();
+  });
+  try {
+    await once(pipe, "close", { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  } catch (cause) {
+    throw failed(timeout.aborted ? `did not listen within ${timeoutMs} ms` : "given up", cause);
+  } finally {
+    pipe.destroy();
+  }
+  if (!said.startsWith("R")) throw failed(said === "" ? "ended before it listened" : said);
+}
+
+async function readLines(fill: (out: Uint8Array) => Promise<void>): Promise<string[]> {
+  for (let size = listBytes; ; size *= 4) {
+    const out = new Uint8Array(size);
+    try {
+      await fill(out);
+    } catch (error) {
+      if (error instanceof RuntimeError && error.errno === constants.errno.ENOBUFS) continue;
+      throw error;
+    }
+    const lines = Buffer.from(out.buffer, 0, out.indexOf(0)).toString("utf8").split("\n");
+    return lines.filter((line) => line !== "");
+  }
+}
+
+/**
+ * Repeats a round until it leaves nothing. A cgroup v1 tells nobody when it gets empty, so later rounds are spaced out; the
+ * first ones are not, since most processes are gone at once.
+ */
+async function untilNone(step: string, trouble: string, round: (left: [number]) => Promise<void>): Promise<void> {
+  const deadline = performance.now() + vanishTimeoutMs;
+  for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
+    const left: [number] = [0];
+    await round(left);
+    if (left[0] === 0) return;
+    if (performance.now() > deadline)
+      throw new RuntimeError("Internal", `${step}: ${trouble}, ${left[0]} left after ${vanishTimeoutMs} ms`, { step });
+    await delay(pauseMs);
+  }
+}
