@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import {
   createFileRegistry,
   type DescField,
+  type DescFile,
   type DescMessage,
   type FileRegistry,
   fromBinary,
@@ -27,6 +28,7 @@ export interface FieldRules {
   readonly values: readonly string[];
   readonly list: number;
   readonly keys: readonly string[];
+  readonly unique: boolean;
   readonly mergeKey: string;
   readonly patch: readonly number[];
   readonly atomic: boolean;
@@ -38,6 +40,8 @@ export interface Descriptors {
   readonly messages: readonly DescMessage[];
   rulesOfMessage(message: DescMessage): MessageRules | undefined;
   rulesOfField(field: DescField): FieldRules | undefined;
+  /** The comment above a message or field as one line per paragraph; empty if there is none. */
+  commentOf(desc: DescMessage | DescField): string;
 }
 
 /** Reads the descriptors that `buf build` wrote. */
@@ -49,6 +53,7 @@ export function readDescriptors(image: string): Descriptors {
     .sort((a, b) => (a.typeName < b.typeName ? -1 : 1));
   const objectRules = extension(registry, "tessera.schema.v1.object");
   const fieldRules = extension(registry, "tessera.schema.v1.field");
+  const comments = new Map<DescFile, ReadonlyMap<string, string>>();
   return {
     messages,
     rulesOfMessage: (message) => {
@@ -63,7 +68,33 @@ export function readDescriptors(image: string): Descriptors {
         ? (getExtension(options, fieldRules) as unknown as FieldRules)
         : undefined;
     },
+    commentOf: (desc) => {
+      const message = desc.kind === "field" ? desc.parent : desc;
+      comments.set(message.file, comments.get(message.file) ?? commentsByPath(message.file));
+      const path = [messageTypeNumber, message.file.messages.indexOf(message)];
+      if (desc.kind === "field") {
+        path.push(fieldNumber, message.fields.indexOf(desc));
+      }
+      return comments.get(message.file)?.get(path.join()) ?? "";
+    },
   };
+}
+
+/** Numbers of FileDescriptorProto.message_type and DescriptorProto.field, which the paths of source locations consist of. */
+const messageTypeNumber = 4;
+const fieldNumber = 2;
+
+function commentsByPath(file: DescFile): ReadonlyMap<string, string> {
+  const locations = file.proto.sourceCodeInfo?.location ?? [];
+  return new Map(locations.map((location) => [location.path.join(), unwrap(location.leadingComments)]));
+}
+
+function unwrap(comment: string): string {
+  return comment
+    .split(/\n\s*\n/)
+    .map((paragraph) => paragraph.trim().replaceAll(/\s+/g, " "))
+    .join("\n")
+    .trim();
 }
 
 function extension(registry: FileRegistry, name: string) {

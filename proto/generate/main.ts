@@ -4,9 +4,10 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { readDescriptors } from "./descriptors.ts";
+import { generateSchemas } from "./schemas.ts";
 import { generateApiTypes, generateNodeProtocol } from "./types.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -20,10 +21,27 @@ if (process.argv.includes("--force") || !existsSync(stampFile) || readFileSync(s
   try {
     generate(made);
     writeFileSync(join(made, "inputs.sha256"), stamp);
-    rmSync(gen, { recursive: true, force: true });
-    renameSync(made, gen);
+    chmodSync(made, 0o755);
+    putInPlace(made);
   } finally {
     rmSync(made, { recursive: true, force: true });
+  }
+}
+
+/** Moves the new folder to its place. Another run may do the same at this moment: then one of the two equal results stays. */
+function putInPlace(made: string): void {
+  const old = mkdtempSync(join(root, "gen.old-"));
+  try {
+    if (existsSync(gen)) {
+      renameSync(gen, join(old, "gen"));
+    }
+    renameSync(made, gen);
+  } catch (error) {
+    if (!existsSync(stampFile) || readFileSync(stampFile, "utf8") !== stamp) {
+      throw error;
+    }
+  } finally {
+    rmSync(old, { recursive: true, force: true });
   }
 }
 
@@ -34,6 +52,7 @@ function generate(out: string): void {
   const generation = { buf: tool("buf"), plugin: tool("protoc-gen-ts_proto"), image, out };
   generateNodeProtocol(generation);
   generateApiTypes(generation, descriptors);
+  generateSchemas(out, descriptors);
   rmSync(image);
 }
 

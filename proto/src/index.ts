@@ -9,3 +9,10 @@ export {
   quantityMilliValue,
   quantityValue,
 } from "./quantity.ts";
+export { builtinKinds, SchemaCatalog, schemaOf } from "./schema/catalog.ts";
+export { decodeObject } from "./schema/decode.ts";
+export { applyDefaults } from "./schema/defaults.ts";
+export { type FieldFault, fieldPath } from "./schema/field-fault.ts";
+export { type MergeRule, type MergeRules, mergeRules } from "./schema/merge-rules.ts";
+export type { FieldSchema, GroupVersionKind, KindSchema, ObjectSchema, PatchStrategy, ScalarType, ValueSchema } from "./schema/schema.ts";
+export { suggest } from "./schema/suggest.ts";
