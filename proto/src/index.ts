@@ -1,5 +1,6 @@
 export type * from "../gen/api.ts";
 export { isCancellation, type StatusReason, TesseraError } from "./error.ts";
+export { type ManifestDocument, type Position, parseManifest } from "./manifest.ts";
 export {
   canonicalQuantity,
   compareQuantities,
