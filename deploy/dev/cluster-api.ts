@@ -1,8 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
-import { createInterface } from "node:readline";
 import type { Node, Pod } from "@tessera/proto";
-import { TesseraError } from "@tessera/proto";
+import { isCancellation, TesseraError } from "@tessera/proto";
 import type { AdminAccess } from "./kubeconfig.ts";
 
 /** The little that bringing up a cluster has to ask its API. */
@@ -43,8 +42,7 @@ export class ClusterApi {
   async *watchNodes(resourceVersion: string, signal?: AbortSignal): AsyncGenerator<Node> {
     const response = await this.#get(`/api/v1/nodes?watch=true&resourceVersion=${encodeURIComponent(resourceVersion)}`, signal);
     if (response.statusCode !== 200) throw await refusal(response);
-    for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line === "") continue;
+    for await (const line of readLines(response, this.#server)) {
       const event: { type: string; object: Node } = JSON.parse(line);
       if (event.type === "ERROR") return;
       yield event.object;
@@ -70,6 +68,25 @@ export class ClusterApi {
       });
       sent.end();
     });
+  }
+}
+
+function unavailable(server: string, cause: unknown): TesseraError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  return new TesseraError("ServiceUnavailable", `the control plane at ${server} does not answer: ${said}`, { cause });
+}
+
+async function* readLines(response: IncomingMessage, server: string): AsyncGenerator<string> {
+  let rest = "";
+  try {
+    for await (const chunk of response.setEncoding("utf8")) {
+      const lines = `${rest}${chunk}`.split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines.filter(Boolean);
+    }
+  } catch (cause) {
+    if (isCancellation(cause)) throw cause;
+    throw unavailable(server, cause);
   }
 }
 

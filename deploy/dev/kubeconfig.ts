@@ -1,4 +1,5 @@
-import { link, mkdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { link, mkdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { type Document, isMap, isSeq, parse, parseDocument, YAMLSeq } from "yaml";
@@ -125,7 +126,7 @@ async function readDocument(path: string): Promise<Document> {
  */
 async function withKubeconfigLock(path: string, work: () => Promise<void>): Promise<void> {
   const lock = `${path}.lock`;
-  const mine = `${lock}.${process.pid}`;
+  const mine = `${lock}.${randomUUID()}`;
   await writeFile(mine, JSON.stringify({ pid: process.pid, startTime: (await readStat(process.pid))?.startTime }), { mode: 0o600 });
   try {
     const taken = await waitFor(async () => ((await tryLink(mine, lock)) ? true : undefined), { deadlineMs: 5000 });
@@ -147,7 +148,22 @@ async function tryLink(mine: string, lock: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  const holder = await readFile(lock, "utf8").catch(() => "");
-  if (holder !== "" && !(await isAlive(JSON.parse(holder)))) await rm(lock, { force: true });
+  if (await isStale(lock)) await removeStale(lock, `${mine}.stale`);
   return false;
+}
+
+async function isStale(lock: string): Promise<boolean> {
+  const holder = await readFile(lock, "utf8").catch(() => "");
+  return holder !== "" && !(await isAlive(JSON.parse(holder)));
+}
+
+/** Another process may have removed it and taken the lock since we looked: what was moved away is looked at once more. */
+async function removeStale(lock: string, aside: string): Promise<void> {
+  const moved = await rename(lock, aside).then(
+    () => true,
+    () => false,
+  );
+  if (!moved) return;
+  if (!(await isStale(aside))) await link(aside, lock).catch(() => {});
+  await rm(aside, { force: true });
 }

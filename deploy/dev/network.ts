@@ -48,7 +48,8 @@ async function ensureBridge(cluster: Cluster, links: readonly Link[]): Promise<v
   const bits = cluster.subnet.split("/")[1];
   await ipBatch([
     ...(missing ? [`link add ${bridge} type bridge stp_state 0 forward_delay 0`] : []),
-    `link set ${bridge} mtu ${mtu} up`,
+    // A bridge that takes its address from its ports changes it with them, and then the nodes ask in vain for a while.
+    `link set ${bridge} address ${hardwareAddress(cluster.id, 0)} mtu ${mtu} up`,
     `address replace ${gateway}/${bits} dev ${bridge}`,
   ]);
 }
@@ -80,12 +81,19 @@ export async function ensureCable(cluster: Cluster, node: ClusterNode, pid: numb
   const sound = link?.up === true && link.master === cluster.bridge && (await hasAddress(node, pid));
   if (sound) return;
   if (link !== undefined) await removeLink(node.link);
+  const number = Number(node.link.split("-")[2]);
   await ipBatch([
-    `link add ${node.link} mtu ${cluster.mtu} type veth peer name eth0 mtu ${cluster.mtu} netns ${pid}`,
+    `link add ${node.link} mtu ${cluster.mtu} type veth peer name eth0 address ${hardwareAddress(cluster.id, number)} mtu ${cluster.mtu} netns ${pid}`,
     `link set ${node.link} master ${cluster.bridge} up`,
   ]);
   // The address comes last: init starts the agent when it sees it.
   await ipBatch([`link set eth0 up`, `address add ${node.address}/${bits} dev eth0`, `route replace default via ${cluster.gateway}`], pid);
+}
+
+/** The same for the same node after a restart, so that nobody's neighbour table goes stale. Locally administered. */
+function hardwareAddress(id: string, number: number): string {
+  const octets = id.match(/../g) ?? [];
+  return ["02", "54", ...octets, number.toString(16).padStart(2, "0")].join(":");
 }
 
 async function hasAddress(node: ClusterNode, pid: number): Promise<boolean> {
