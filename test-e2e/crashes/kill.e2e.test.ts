@@ -59,13 +59,11 @@ for (const victim of victims) {
     await cluster.waitReady(...old.map(name));
     const busy = Promise.all([
       cluster.kubectl(["delete", "pod", ...old.map(name), "--grace-period=1", "--wait=false"]),
-      ...all
-        .slice(6)
-        .map((i) =>
-          cluster.kubectl(["apply", "-f", "-"], {
-            input: JSON.stringify(shellPod(name(i), "exec sleep 1000", { pod: { nodeName: "node-1" } })),
-          }),
-        ),
+      ...all.slice(6).map((i) =>
+        cluster.kubectl(["apply", "-f", "-"], {
+          input: JSON.stringify(shellPod(name(i), "exec sleep 1000", { pod: { nodeName: "node-1" } })),
+        }),
+      ),
     ]);
     await kill(victim);
     await busy;
