@@ -35,6 +35,21 @@ export function declareStructs() {
       pids: "int64_t",
       oom_kills: "int64_t",
     }),
+    ts_layer_entry: koffi.struct({
+      root: text,
+      path: text,
+      target: text,
+      xattrs: koffi.pointer("uint8_t"),
+      mtime_seconds: "int64_t",
+      mtime_nanoseconds: "int32_t",
+      xattrs_size: "uint32_t",
+      type: "int32_t",
+      mode: "uint32_t",
+      uid: "uint32_t",
+      gid: "uint32_t",
+      major: "uint32_t",
+      minor: "uint32_t",
+    }),
   };
 }
 
@@ -70,6 +85,12 @@ export class Binding {
   readonly cgroupRemove: Call<[cgroups: Handle, path: string, busy: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
+  readonly layerAdd: Call<[entry: object, fd: [number]]>;
+  readonly layerFinishFile: Call<[entry: object, fd: number]>;
+  readonly layerFinishFolder: Call<[entry: object]>;
+  readonly removeTree: Call<[path: string, budget: number, done: [number]]>;
+  readonly unmountBelow: Call<[path: string]>;
+  readonly mountTmpfs: Call<[path: string, sizeBytes: number, mode: number]>;
   readonly layout: () => string;
 
   constructor(nativeDir: string) {
@@ -92,6 +113,12 @@ export class Binding {
     this.cgroupRemove = this.#call("ts_cgroup_remove", [handle, text, out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
+    this.layerAdd = this.#call("ts_layer_add", [koffi.pointer(structs.ts_layer_entry), out("int32_t")]);
+    this.layerFinishFile = this.#call("ts_layer_finish_file", [koffi.pointer(structs.ts_layer_entry), "int32_t"]);
+    this.layerFinishFolder = this.#call("ts_layer_finish_folder", [koffi.pointer(structs.ts_layer_entry)]);
+    this.removeTree = this.#call("ts_remove_tree", [text, "uint32_t", out("int32_t")]);
+    this.unmountBelow = this.#call("ts_unmount_below", [text]);
+    this.mountTmpfs = this.#call("ts_mount_tmpfs", [text, "int64_t", "uint32_t"]);
     this.layout = this.#library.func("ts_layout", text, []);
   }
 

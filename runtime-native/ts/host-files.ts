@@ -25,8 +25,13 @@ export interface LayerEntryAttributes {
 
 export interface LayerWriter {
   directory(path: string, attributes: LayerEntryAttributes): Promise<void>;
-  /** Returns an open file descriptor to write the content to; the caller closes it. Existing files are replaced, not written through. */
+  /** Returns an open file descriptor to write the content to; `finishFile` closes it. Existing files are replaced, not written through. */
   file(path: string, attributes: LayerEntryAttributes): Promise<number>;
+  /**
+   * Sets again what writing the content undid, the time and file capabilities, and closes the descriptor in any case. A caller
+   * that only closes the descriptor loses these two.
+   */
+  finishFile(path: string, fd: number, attributes: LayerEntryAttributes): Promise<void>;
   symlink(path: string, target: string, attributes: LayerEntryAttributes): Promise<void>;
   hardlink(path: string, target: string): Promise<void>;
   device(path: string, type: "char" | "block" | "fifo", major: number, minor: number, attributes: LayerEntryAttributes): Promise<void>;
@@ -34,4 +39,6 @@ export interface LayerWriter {
   whiteout(path: string): Promise<void>;
   /** The folder hides everything of lower layers in it: trusted.overlay.opaque=y. */
   opaque(path: string): Promise<void>;
+  /** Sets the times of the folders, which every entry made in them moved. To be called last. */
+  finish(): Promise<void>;
 }

@@ -1,5 +1,4 @@
 /* Which cgroup hierarchies there are, and the text rules about them: no system calls here. */
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,6 +6,7 @@
 #include <string.h>
 
 #include "lib/cgroup.h"
+#include "lib/mounts.h"
 
 static const struct
 {
@@ -29,24 +29,6 @@ controllers_of_options (char *options)
       if (strcmp (word, controller_names[i].name) == 0)
         found |= controller_names[i].bit;
   return found;
-}
-
-/* The kernel writes blank, tab, newline and backslash of a path as \ooo. */
-static void
-unescape (char *text)
-{
-  char *to = text;
-
-  for (const char *from = text; *from; to++)
-    if (from[0] == '\\' && isdigit ((unsigned char) from[1]) && isdigit ((unsigned char) from[2])
-        && isdigit ((unsigned char) from[3]))
-      {
-        *to = (char) ((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
-        from += 4;
-      }
-    else
-      *to = *from++;
-  *to = '\0';
 }
 
 static void
@@ -78,7 +60,7 @@ parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2
   /* A mount whose root lies above this cgroup namespace shows somebody else's cgroups. */
   if (strncmp (fields[3], "/..", 3) == 0)
     return;
-  unescape (fields[4]);
+  unescape_mount_path (fields[4]);
   if (strcmp (type, "cgroup2") == 0 && v2->count == 0)
     add_hierarchy (v2, 0, fields[4]);
   if (strcmp (type, "cgroup") != 0)

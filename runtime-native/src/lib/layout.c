@@ -51,6 +51,20 @@ static const struct
   FIELD (ts_cgroup_usage, memory_working_set_bytes),
   FIELD (ts_cgroup_usage, pids),
   FIELD (ts_cgroup_usage, oom_kills),
+  STRUCT (ts_layer_entry),
+  FIELD (ts_layer_entry, root),
+  FIELD (ts_layer_entry, path),
+  FIELD (ts_layer_entry, target),
+  FIELD (ts_layer_entry, xattrs),
+  FIELD (ts_layer_entry, mtime_seconds),
+  FIELD (ts_layer_entry, mtime_nanoseconds),
+  FIELD (ts_layer_entry, xattrs_size),
+  FIELD (ts_layer_entry, type),
+  FIELD (ts_layer_entry, mode),
+  FIELD (ts_layer_entry, uid),
+  FIELD (ts_layer_entry, gid),
+  FIELD (ts_layer_entry, major),
+  FIELD (ts_layer_entry, minor),
 };
 
 static char text[8192];

@@ -101,6 +101,60 @@ TS_EXPORT int ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, str
    sock_filter. *size is the room on entry, the length on return; -ENOBUFS when the room is too small. */
 TS_EXPORT int ts_seccomp_default (const char *const *capabilities, void *out, uint32_t *size, struct ts_result *res);
 
+/* ---- layer.c ---- */
+
+enum ts_layer_entry_type
+{
+  TS_LAYER_DIRECTORY = 1,
+  TS_LAYER_FILE = 2,
+  TS_LAYER_SYMLINK = 3,
+  TS_LAYER_HARDLINK = 4,
+  TS_LAYER_CHAR_DEVICE = 5,
+  TS_LAYER_BLOCK_DEVICE = 6,
+  TS_LAYER_FIFO = 7,
+  TS_LAYER_WHITEOUT = 8,
+  TS_LAYER_OPAQUE = 9,
+};
+
+/* One entry of an image layer. `path` and a hardlink's `target` are resolved inside `root` only. */
+struct ts_layer_entry
+{
+  const char *root;
+  const char *path;
+  const char *target;    /* of a symlink or hardlink, else NULL */
+  const uint8_t *xattrs; /* for each: name with its NUL, length of the value (32 bits, native order), value */
+  int64_t mtime_seconds;
+  int32_t mtime_nanoseconds;
+  uint32_t xattrs_size;
+  int32_t type;
+  uint32_t mode;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t major;
+  uint32_t minor;
+};
+
+/* Makes the entry in place of what has its name; folders that are there already stay. *fd is open for writing after
+   a file, else -1. */
+TS_EXPORT int ts_layer_add (const struct ts_layer_entry *entry, int32_t *fd, struct ts_result *res);
+/* Sets what writing to the file undid, its time and its capabilities, and closes fd in any case. */
+TS_EXPORT int ts_layer_finish_file (const struct ts_layer_entry *entry, int32_t fd, struct ts_result *res);
+/* Sets the time of a folder, which every entry made in it moved. */
+TS_EXPORT int ts_layer_finish_folder (const struct ts_layer_entry *entry, struct ts_result *res);
+
+/* ---- tree.c ---- */
+
+/* Removes at most `budget` entries of a tree, without following a link or entering a mount; *done says whether
+   nothing is left. The caller repeats it, so that one call does not hold its thread for long. */
+TS_EXPORT int ts_remove_tree (const char *path, uint32_t budget, int32_t *done, struct ts_result *res);
+
+/* ---- mounts.c ---- */
+
+/* Lazily unmounts all that is mounted at or below the path, the last mounted first. */
+TS_EXPORT int ts_unmount_below (const char *path, struct ts_result *res);
+/* size 0: as the kernel thinks best, half of the memory. */
+TS_EXPORT int ts_mount_tmpfs (const char *path, int64_t size_bytes, uint32_t mode, struct ts_result *res);
+
 /* ---- layout.c ---- */
 
 /* One line "struct.field offset size" per field and "struct size" per struct, for the binding's own test. */
