@@ -1,0 +1,60 @@
+import type { NodeBuilder, PodBuilder } from "../../controllers/testing/builders.ts";
+import { NodeRow, NodeTable } from "../node-table.ts";
+import { Placer } from "../placer.ts";
+import type { CapacityFilter, CapacityScore, Policy, StaticFilter } from "../plugin.ts";
+import { type PodShape, ShapeCatalog } from "../pod-shape.ts";
+import { defaultPolicy } from "../policy.ts";
+
+/** A node table with a few nodes, to ask one filter or score about a pod. */
+export class BenchTable {
+  readonly nodes = new NodeTable();
+  readonly shapes = new ShapeCatalog(this.nodes);
+  readonly #placer: Placer;
+  constructor(nodes: readonly NodeBuilder[], policy: Policy = defaultPolicy) {
+    for (const node of nodes) this.nodes.setNode(node.build());
+    this.#placer = new Placer(this.nodes, policy);
+  }
+
+  shape(pod: PodBuilder): PodShape {
+    return this.shapes.acquire(pod.build().spec ?? {});
+  }
+
+  /** Counts a pod on a node. */
+  run(pod: PodBuilder, nodeName: string): this {
+    this.nodes.take(nodeName, this.shape(pod));
+    return this;
+  }
+
+  /** The chosen node's name, or the refusal's message. */
+  place(pod: PodBuilder): string {
+    const answer = this.#placer.place(this.shape(pod));
+    return answer instanceof NodeRow ? answer.name : answer.message;
+  }
+
+  /** What a static filter says of each node: undefined where the pod may run. */
+  refusals(filter: StaticFilter, pod: PodBuilder): Record<string, string | undefined> {
+    const { constraints } = this.shape(pod);
+    return Object.fromEntries(this.nodes.rows.map((row) => [row.name, filter.refuses(constraints, row)]));
+  }
+
+  /** What a capacity filter says of each node; checks that its two ways of judging agree. */
+  shortages(filter: CapacityFilter, pod: PodBuilder): Record<string, string[]> {
+    const shape = this.shape(pod);
+    const candidates = Int32Array.from(this.nodes.rows, (row) => row.index);
+    const kept = new Set(candidates.subarray(0, filter.narrow(shape, this.nodes, candidates, candidates.length)));
+    const entries = this.nodes.rows.map((row) => [row.name, filter.refusals(shape, this.nodes, row)] as const);
+    for (const [i, [name, reasons]] of entries.entries()) {
+      if (kept.has(i) !== (reasons.length === 0))
+        throw new Error(`${filter.name} keeps ${name}: ${kept.has(i)}, but explains ${JSON.stringify(reasons)}`);
+    }
+    return Object.fromEntries(entries);
+  }
+
+  /** What a score gives each node. */
+  scores(score: CapacityScore, pod: PodBuilder): Record<string, number> {
+    const candidates = Int32Array.from(this.nodes.rows, (row) => row.index);
+    const totals = new Float64Array(candidates.length);
+    score.add(this.shape(pod), this.nodes, candidates, candidates.length, totals);
+    return Object.fromEntries(this.nodes.rows.map((row, i) => [row.name, totals[i] ?? 0]));
+  }
+}
