@@ -1,0 +1,91 @@
+import type { Event } from "@tessera/proto";
+import type { Logger } from "pino";
+import type { TokenTable } from "../auth/tokens.ts";
+import type { EventSource } from "../events/events.ts";
+import type { NodeStreams } from "../nodes/node-streams.ts";
+import { type AnyDefinition, anyDefinition, definitions } from "../registry/definitions.ts";
+import type { StoredRegistry } from "../registry/stored-registry.ts";
+import type { Store } from "../store/store.ts";
+import type { WatchCache } from "../store/watch-cache.ts";
+import { ApiHandler, type ServedResource } from "./api-handler.ts";
+import { Discovery } from "./discovery.ts";
+import { EventReader } from "./event-reader.ts";
+import type { HealthCheck } from "./health.ts";
+import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
+import { OpenApi } from "./openapi.ts";
+import { StoredReader } from "./stored-reader.ts";
+
+export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
+  readonly registry: StoredRegistry;
+  readonly store: Store;
+  readonly caches: Pick<WatchCache, "ready">;
+  readonly events: EventSource;
+  readonly nodeStreams: NodeStreams;
+  readonly tokens: TokenTable;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** The HTTPS API over all that it serves. */
+export function createApi(options: ApiOptions): HttpsServer {
+  const { registry, store, events, nodeStreams, tokens, log, now } = options;
+  const resources: ServedResource[] = [
+    ...registry.all().map((resource) => ({ resource, reader: new StoredReader({ resource, store }) })),
+    { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
+  ];
+  const served = resources.map(({ reader }) => reader.definition);
+  const handler = new ApiHandler({
+    registry,
+    store,
+    events,
+    nodeStreams,
+    tokens,
+    log,
+    now,
+    resources,
+    discovery: new Discovery(served, []),
+    openApi: new OpenApi(openApiDocuments(served)),
+    readiness: readinessChecks(options),
+  });
+  return new HttpsServer({ handler, listen: options.listen, tls: options.tls, log });
+}
+
+/** One document per group and version: enough for kubectl to find out that the server validates fields itself. */
+function openApiDocuments(definitions: readonly AnyDefinition[]): Map<string, () => object> {
+  const documents = new Map<string, () => object>();
+  for (const { group, version } of definitions) {
+    const path = group === "" ? `api/${version}` : `apis/${group}/${version}`;
+    const own = definitions.filter((definition) => definition.group === group && definition.version === version);
+    documents.set(path, () => ({
+      openapi: "3.0.0",
+      info: { title: "Tessera", version: "v1" },
+      paths: Object.fromEntries(
+        own.map((definition) => [
+          `/${path}/${definition.namespaced ? "namespaces/{namespace}/" : ""}${definition.plural}/{name}`,
+          {
+            patch: {
+              "x-kubernetes-group-version-kind": { group, version, kind: definition.kind },
+              parameters: [{ name: "fieldValidation", in: "query", schema: { type: "string" } }],
+              responses: {},
+            },
+          },
+        ]),
+      ),
+      components: { schemas: {} },
+    }));
+  }
+  return documents;
+}
+
+function readinessChecks({ caches, store }: ApiOptions): HealthCheck[] {
+  const within = async (signal: AbortSignal, what: Promise<unknown>, otherwise: string): Promise<void> => {
+    await Promise.race([
+      what,
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error(otherwise)), { once: true })),
+    ]);
+  };
+  return [
+    { name: "etcd", check: (signal) => within(signal, store.currentRevision(), "etcd does not answer") },
+    { name: "cache", check: (signal) => within(signal, caches.ready, "the first listing is not in yet") },
+  ];
+}

@@ -1,0 +1,145 @@
+import { applyDefaults, decodeObject, type FieldFault, type KindSchema, parseManifest, schemaOf, TesseraError } from "@tessera/proto";
+import { type ApiObject, apiVersionOf } from "../registry/definition.ts";
+import type { Fault } from "../registry/faults.ts";
+import { contentType, readBody } from "./body.ts";
+import type { ApiRequest } from "./http.ts";
+
+export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+export interface Kind {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+}
+
+/** A place in the text that was sent: "(line 14)", or "" when there are no lines to speak of. */
+export type Locate = (path: string) => string;
+
+export interface Decoded<T> {
+  readonly object: T;
+  /** What the schema refuses but only validation may report, together with its own faults. */
+  readonly faults: readonly Fault[];
+  /** Unknown fields that were dropped, for clients that want to be warned. */
+  readonly warnings: readonly string[];
+}
+
+export function parseFieldValidation(query: URLSearchParams): FieldValidation {
+  const value = query.get("fieldValidation") ?? "";
+  if (value === "") return "Warn";
+  if (value === "Strict" || value === "Warn" || value === "Ignore") return value;
+  throw new TesseraError(
+    "BadRequest",
+    `fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"`,
+  );
+}
+
+/** Reads a request's body as an object of the kind: strictly decoded, with the schema's defaults. */
+export async function decodeBody<T extends ApiObject>(request: ApiRequest, kind: Kind): Promise<Decoded<T>> {
+  const body = await readBody(request);
+  if (body.length === 0) throw new TesseraError("BadRequest", `the request has no body; expected a ${kind.kind}`);
+  const { value, locate } = parseBody(body, contentType(request), kind);
+  return decodeValue<T>(value, kind, parseFieldValidation(request.query), locate);
+}
+
+/** Decodes what was parsed or patched already. */
+export function decodeValue<T extends ApiObject>(
+  value: unknown,
+  kind: Kind,
+  validation: FieldValidation,
+  locate: Locate = () => "",
+): Decoded<T> {
+  checkKind(value, kind);
+  const schema = schemaFor(kind);
+  const { object, faults } = decodeObject(schema, value);
+  const structural = faults.filter((fault) => fault.type === "WrongType");
+  if (structural.length > 0) throw notDecodable(kind, structural, locate, "");
+  const unknown = faults.filter(isUnknown);
+  if (unknown.length > 0 && validation === "Strict") throw notDecodable(kind, unknown, locate, "strict decoding error: ");
+  applyDefaults(schema, object);
+  return {
+    object: object as T,
+    faults: faults.filter((fault) => !isUnknown(fault)).map(({ type, path, message }) => ({ type, path, message: message + locate(path) })),
+    warnings: validation === "Warn" ? unknown.map((fault) => describe(fault, locate)) : [],
+  };
+}
+
+export function schemaFor(kind: Kind): KindSchema {
+  const schema = schemaOf(kind);
+  if (schema === undefined) throw new TesseraError("InternalError", `there is no schema for ${kind.kind} in ${apiVersionOf(kind)}`);
+  return schema;
+}
+
+/** JSON or YAML text as a plain value. */
+export function parseBody(body: Buffer, type: string, kind: Kind): { value: unknown; locate: Locate } {
+  const noLines = { locate: () => "" };
+  switch (type) {
+    case "":
+    case "application/json":
+      try {
+        return { value: JSON.parse(body.toString()), ...noLines };
+      } catch (cause) {
+        const text = cause instanceof Error ? cause.message : String(cause);
+        throw new TesseraError("BadRequest", `the body is not JSON: ${text}; expected a ${kind.kind}`, { cause });
+      }
+    case "application/yaml": {
+      const documents = parseManifest(body.toString());
+      const [document] = documents;
+      if (documents.length !== 1 || document === undefined) {
+        throw new TesseraError("BadRequest", `the body has ${documents.length} YAML documents; expected one ${kind.kind}`);
+      }
+      const locate = (path: string) => {
+        const place = document.locate(path);
+        return place === undefined ? "" : ` (line ${place.line})`;
+      };
+      return { value: document.value, locate };
+    }
+    default:
+      throw new TesseraError(
+        "UnsupportedMediaType",
+        `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml; not ${type}`,
+      );
+  }
+}
+
+function checkKind(value: unknown, expected: Kind): asserts value is { [key: string]: unknown } {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TesseraError(
+      "BadRequest",
+      `the body is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}; expected a ${expected.kind}`,
+    );
+  }
+  const { apiVersion, kind } = value as { apiVersion?: unknown; kind?: unknown };
+  const expectedVersion = apiVersionOf(expected);
+  if (apiVersion !== undefined && apiVersion !== expectedVersion) {
+    throw new TesseraError(
+      "BadRequest",
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${expectedVersion})`,
+    );
+  }
+  if (kind !== undefined && kind !== expected.kind) {
+    throw new TesseraError("BadRequest", `the kind in the data (${String(kind)}) does not match the expected kind (${expected.kind})`);
+  }
+}
+
+function isUnknown(fault: FieldFault): boolean {
+  return fault.type === "UnknownField";
+}
+
+function describe(fault: FieldFault, locate: Locate): string {
+  return `${fault.path}: ${fault.message}${locate(fault.path)}`;
+}
+
+function notDecodable(kind: Kind, faults: readonly FieldFault[], locate: Locate, prefix: string): TesseraError {
+  const list = faults.map((fault) => describe(fault, locate)).join(", ");
+  return new TesseraError(
+    "BadRequest",
+    `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${prefix}${list}`,
+    {
+      causes: faults.map((fault) => ({
+        reason: fault.type === "WrongType" ? "FieldValueTypeInvalid" : "FieldValueInvalid",
+        field: fault.path,
+        message: fault.message,
+      })),
+    },
+  );
+}

@@ -1,0 +1,97 @@
+import type { ApiObject } from "../registry/definition.ts";
+import type { CacheEvent, ResourceCache } from "../store/cache.ts";
+import type { AnyObject, Selection, WatchItem, WatchQuery } from "./reader.ts";
+import { parseResourceVersion, waitForRevision } from "./resource-version.ts";
+
+/** Objects that exist already are sent in batches of this size. */
+const initialBatchSize = 500;
+const bookmarkIntervalMs = 60_000;
+
+export interface FollowOptions {
+  readonly cache: ResourceCache<ApiObject>;
+  readonly query: WatchQuery;
+  /** The newest revision of the store. */
+  readonly currentRevision: () => Promise<number>;
+  readonly bookmarkIntervalMs?: number;
+}
+
+/**
+ * A watch: optionally what exists, then every change after it, as seen through the selection. resourceVersion "" starts at the newest state, "0" at
+ * whatever the cache has, N exactly after N (with initial events: at any state not older than N).
+ */
+export async function* followCache(options: FollowOptions): AsyncGenerator<readonly WatchItem[]> {
+  const { cache, query } = options;
+  const { selection, signal, resourceVersion } = query;
+  const wanted = resourceVersion === "" ? await options.currentRevision() : parseResourceVersion(resourceVersion);
+  await waitForRevision(cache, wanted, signal);
+  const startsAnywhere = query.initialEvents !== "none" || resourceVersion === "" || resourceVersion === "0";
+  // From here to the end of the snapshot nothing is awaited: revision and objects belong together.
+  const from = startsAnywhere ? cache.revision : wanted;
+  const existing =
+    query.initialEvents === "none" ? [] : [...cache.list(selection.namespace)].filter((object) => isSelected(object, selection));
+  for (let start = 0; start < existing.length; start += initialBatchSize) {
+    yield existing.slice(start, start + initialBatchSize).map((object) => ({ type: "ADDED", object }));
+  }
+  if (query.initialEvents === "marked") yield [{ type: "BOOKMARK", resourceVersion: String(from), initialEnd: true }];
+  yield* followChanges(options, from);
+}
+
+async function* followChanges({ cache, query, ...options }: FollowOptions, from: number): AsyncGenerator<readonly WatchItem[]> {
+  const iterator = cache.watch(from, query.signal)[Symbol.asyncIterator]();
+  const interval = query.bookmarks ? (options.bookmarkIntervalMs ?? bookmarkIntervalMs) : undefined;
+  try {
+    let next = iterator.next();
+    for (;;) {
+      const result = await (interval === undefined ? next : withDeadline(next, interval));
+      if (result === undefined) {
+        // Nothing came for so long, so all that the cache has seen was sent.
+        yield [{ type: "BOOKMARK", resourceVersion: String(cache.revision), initialEnd: false }];
+        continue;
+      }
+      if (result.done === true) return;
+      next = iterator.next();
+      const items = result.value.flatMap((event) => translate(event, query.selection));
+      if (items.length > 0) yield items;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+/** What the promise brings, or undefined after the deadline; the promise can then be waited for again. */
+async function withDeadline<V>(promise: Promise<V>, deadlineMs: number): Promise<V | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, deadlineMs, undefined);
+    timer.unref();
+  });
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** An event as somebody sees it who sees only the selection: objects appear and disappear by changing. */
+function translate(event: CacheEvent<ApiObject>, selection: Selection): WatchItem[] {
+  const { object, previous } = event;
+  const isDeletion = event.type === "DELETED";
+  const before = isDeletion ? isSelected(object, selection) : previous !== undefined && isSelected(previous, selection);
+  const now = !isDeletion && isSelected(object, selection);
+  if (now) return [{ type: before ? "MODIFIED" : "ADDED", object }];
+  if (!before) return [];
+  return [{ type: "DELETED", object: isDeletion || previous === undefined ? object : atRevision(previous, object.revision) }];
+}
+
+function isSelected(object: AnyObject, { namespace, name, matches }: Selection): boolean {
+  if (namespace !== "" && object.namespace !== namespace) return false;
+  if (name !== undefined && object.name !== name) return false;
+  return matches === undefined || matches(object);
+}
+
+/** The last state that the watcher may see, at the version of the change that took it out of sight. */
+function atRevision(object: AnyObject, revision: number): AnyObject {
+  const value: ApiObject = { ...object.value, metadata: { ...object.value.metadata, resourceVersion: String(revision) } };
+  const { namespace, name, uid } = object;
+  return { namespace, name, uid, revision, value, bytes: Buffer.from(JSON.stringify(value)) };
+}

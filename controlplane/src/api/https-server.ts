@@ -1,0 +1,230 @@
+import { once } from "node:events";
+import { type IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { TLSSocket } from "node:tls";
+import { constants, createGzip, gzip } from "node:zlib";
+import { TesseraError } from "@tessera/proto";
+import type { Logger } from "pino";
+import { WebSocketServer } from "ws";
+import type { Credentials } from "../auth/authenticate.ts";
+import type { ApiHandler } from "./api-handler.ts";
+import { isConnection } from "./connection.ts";
+import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
+import { toStatus } from "./status.ts";
+
+export interface HttpsServerOptions {
+  readonly handler: Pick<ApiHandler, "handle">;
+  /** PEM. `ca` is what client certificates are checked against. */
+  readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** HOST:PORT; port 0 takes a free one. */
+  readonly listen: readonly string[];
+  readonly log: Logger;
+}
+
+/** Smaller answers are not worth compressing. */
+const minGzipBytes = 128 * 1024;
+/** Uploads of images are long requests. */
+const requestTimeoutMs = 3_600_000;
+const idleTimeoutMs = 65_000;
+/** How long answers under way may take once the server is to stop. */
+const drainTimeoutMs = 3000;
+const maxSocketMessageBytes = 4 * 1024 * 1024;
+
+/** HTTP/1.1 over TLS in front of the handler, on any number of addresses. */
+export class HttpsServer {
+  readonly name = "api";
+  readonly #options: HttpsServerOptions;
+  readonly #stopping = new AbortController();
+  /** The subprotocol that was agreed for each upgrade under way. */
+  readonly #protocols = new WeakMap<IncomingMessage, string>();
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: maxSocketMessageBytes,
+    handleProtocols: (_offered, request) => this.#protocols.get(request) ?? false,
+  });
+  readonly #addresses: string[] = [];
+
+  constructor(options: HttpsServerOptions) {
+    this.#options = options;
+  }
+
+  /** HOST:PORT of each listener with its real port; known once `ready` was called. */
+  get addresses(): readonly string[] {
+    return this.#addresses;
+  }
+
+  async run(signal: AbortSignal, ready?: () => void): Promise<void> {
+    const servers: Server[] = [];
+    try {
+      for (const address of this.#options.listen) servers.push(await this.#listen(address));
+      ready?.();
+      if (!signal.aborted) await once(signal, "abort");
+    } finally {
+      this.#stopping.abort();
+      await Promise.all(servers.map(closeServer));
+    }
+  }
+
+  async #listen(address: string): Promise<Server> {
+    const { tls } = this.#options;
+    const server = createServer({
+      ...tls,
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: ["http/1.1"],
+    });
+    server.requestTimeout = requestTimeoutMs;
+    server.keepAliveTimeout = idleTimeoutMs;
+    server.on("request", (request, response) => void this.#serve(request, response));
+    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
+    server.on("tlsClientError", (error) => this.#options.log.debug({ err: error }, "TLS handshake failed"));
+    const { host, port } = parseHostPort(address);
+    server.listen(port, host);
+    await once(server, "listening");
+    const bound = server.address() as AddressInfo;
+    this.#addresses.push(formatHostPort(host, bound.port));
+    return server;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.once("close", () => gone.abort());
+    try {
+      const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
+      if (isConnection(answer)) {
+        await send(request, response, refusal(new TesseraError("BadRequest", "Upgrade request required")));
+      } else await send(request, response, answer);
+    } catch (error) {
+      if (!gone.signal.aborted) this.#options.log.warn({ err: error, path: request.url }, "answer could not be sent");
+      response.destroy();
+    }
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const gone = new AbortController();
+    socket.once("close", () => gone.abort());
+    socket.on("error", (error) => this.#options.log.debug({ err: error }, "connection broke"));
+    try {
+      const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
+      if (gone.signal.aborted) return;
+      if (!isConnection(answer)) return await sendOnSocket(request, socket, answer);
+      const protocol = chooseProtocol(request, answer.protocols);
+      if (protocol instanceof TesseraError) return await sendOnSocket(request, socket, refusal(protocol));
+      this.#protocols.set(request, protocol);
+      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => void answer.run(webSocket, protocol));
+    } catch (error) {
+      this.#options.log.warn({ err: error, path: request.url }, "connection could not be served");
+      socket.destroy();
+    }
+  }
+
+  #toApiRequest(request: IncomingMessage, gone: AbortSignal): ApiRequest {
+    const url = new URL(request.url ?? "/", "https://localhost");
+    return {
+      method: request.method ?? "GET",
+      path: url.pathname,
+      query: url.searchParams,
+      headers: request.headers,
+      body: request,
+      credentials: credentialsOf(request),
+      signal: AbortSignal.any([gone, this.#stopping.signal]),
+    };
+  }
+}
+
+function credentialsOf(request: IncomingMessage): Credentials {
+  const { socket } = request;
+  const authorization = request.headers.authorization;
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return { authorization };
+  const { subject } = socket.getPeerCertificate();
+  const organizations = [subject?.O ?? []].flat();
+  return { authorization, certificate: { commonName: [subject?.CN ?? ""].flat()[0] ?? "", organizations } };
+}
+
+function refusal(error: TesseraError): ApiResponse {
+  const status = toStatus(error);
+  return jsonResponse(status, status.code);
+}
+
+/** The first of the client's protocols that is understood. */
+function chooseProtocol(request: IncomingMessage, understood: readonly string[]): string | TesseraError {
+  if (request.headers.upgrade?.toLowerCase() !== "websocket") {
+    return new TesseraError(
+      "BadRequest",
+      `only WebSocket streams are supported, not ${request.headers.upgrade}; kubectl 1.31 and later uses them`,
+    );
+  }
+  const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((protocol) => protocol.trim());
+  const chosen = offered.find((protocol) => understood.includes(protocol));
+  return (
+    chosen ??
+    new TesseraError("BadRequest", `unknown WebSocket subprotocols ${offered.join(", ")}; understood are ${understood.join(", ")}`)
+  );
+}
+
+async function send(request: IncomingMessage, response: ServerResponse, answer: ApiResponse): Promise<void> {
+  for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
+  const { body } = answer;
+  const acceptsGzip = /(^|,)\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*($|,))|,|$)/i.test(request.headers["accept-encoding"] ?? "");
+  if (Buffer.isBuffer(body)) {
+    const compressed = acceptsGzip && body.length > minGzipBytes ? await compress(body) : undefined;
+    if (compressed !== undefined) response.setHeader("content-encoding", "gzip").setHeader("vary", "accept-encoding");
+    response.setHeader("content-length", (compressed ?? body).length);
+    response.writeHead(answer.status).end(compressed ?? body);
+    return;
+  }
+  if (acceptsGzip && answer.live !== true) {
+    response.setHeader("content-encoding", "gzip").setHeader("vary", "accept-encoding");
+    response.writeHead(answer.status);
+    await pipeline(body, createGzip({ level: constants.Z_BEST_SPEED }), response);
+    return;
+  }
+  response.writeHead(answer.status);
+  response.flushHeaders();
+  for await (const piece of body) {
+    if (response.closed) return;
+    if (!response.write(piece)) await Promise.race([once(response, "drain"), once(response, "close")]);
+  }
+  response.end();
+}
+
+function compress(body: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    gzip(body, { level: constants.Z_BEST_SPEED }, (error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+}
+
+/** An ordinary answer to a request that wanted to upgrade. */
+async function sendOnSocket(request: IncomingMessage, socket: Duplex, answer: ApiResponse): Promise<void> {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as Socket);
+  response.once("finish", () => socket.end());
+  await send(request, response, answer);
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
+  await closed;
+  clearTimeout(timer);
+}
+
+/** "127.0.0.1:6443", "[::1]:6443". */
+export function parseHostPort(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) throw new Error(`${JSON.stringify(address)} is not HOST:PORT`);
+  return { host: match[1] ?? match[2] ?? "", port };
+}
+
+export function formatHostPort(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

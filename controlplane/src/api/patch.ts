@@ -1,0 +1,90 @@
+import { TesseraError } from "@tessera/proto";
+import type { ApiObject } from "../registry/definition.ts";
+import type { Fault } from "../registry/faults.ts";
+import type { UpdateOptions } from "../registry/stored-resource.ts";
+import { contentType, readBody } from "./body.ts";
+import type { Call } from "./call.ts";
+import { checkNamespace, parseDryRun, writable } from "./create.ts";
+import { decodeValue, parseBody, parseFieldValidation, schemaFor } from "./decode.ts";
+import { type ApiResponse, withWarnings } from "./http.ts";
+import { applyJsonPatch } from "./patches/json-patch.ts";
+import { applyMergePatch } from "./patches/merge-patch.ts";
+import { applyStrategicMergePatch } from "./patches/strategic-merge-patch.ts";
+import { renderOptions } from "./read.ts";
+import { renderObject } from "./render.ts";
+
+type Patch = (current: unknown) => unknown;
+
+/** PATCH of an object. */
+export async function patchObject(call: Call): Promise<ApiResponse> {
+  return patch(call, "object");
+}
+
+/** PATCH of an object's status subresource. */
+export async function patchStatus(call: Call): Promise<ApiResponse> {
+  return patch(call, "status");
+}
+
+async function patch(call: Call, part: UpdateOptions["part"]): Promise<ApiResponse> {
+  const { path, request } = call;
+  const resource = writable(call);
+  const { definition } = resource;
+  const options = renderOptions(call);
+  const validation = parseFieldValidation(request.query);
+  const apply = await readPatch(call);
+  const faults: Fault[] = [];
+  let warnings: readonly string[] = [];
+  const change = (current: ApiObject): ApiObject => {
+    const decoded = decodeValue<ApiObject>(apply(current), definition, validation);
+    checkNamespace(decoded.object, path.namespace, definition.namespaced);
+    checkIdentity(decoded.object, current);
+    warnings = decoded.warnings;
+    faults.splice(0, faults.length, ...decoded.faults);
+    return withoutStaleVersion(decoded.object, current);
+  };
+  const result = await resource.updateObject(path.namespace, path.name, change, { part, faults, dryRun: parseDryRun(request.query) });
+  return withWarnings(renderObject(result.object, options), warnings);
+}
+
+async function readPatch(call: Call): Promise<Patch> {
+  const type = contentType(call.request);
+  const { definition } = call.reader;
+  const parse = async () => parseBody(await readBody(call.request), "application/json", definition).value;
+  switch (type) {
+    case "application/json-patch+json": {
+      const operations = await parse();
+      return (current) => applyJsonPatch(current, operations);
+    }
+    case "application/merge-patch+json": {
+      const change = await parse();
+      return (current) => applyMergePatch(current, change);
+    }
+    case "application/strategic-merge-patch+json": {
+      const change = await parse();
+      const schema = schemaFor(definition);
+      return (current) => applyStrategicMergePatch(current, change, schema);
+    }
+    case "application/apply-patch+yaml":
+      throw new TesseraError(
+        "UnsupportedMediaType",
+        "server-side apply is not supported yet; use client-side apply (kubectl apply without --server-side), or a merge patch",
+      );
+    default:
+      throw new TesseraError(
+        "UnsupportedMediaType",
+        `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json; not ${JSON.stringify(type)}`,
+      );
+  }
+}
+
+function checkIdentity(patched: ApiObject, current: ApiObject): void {
+  if (patched.metadata?.name === current.metadata?.name) return;
+  throw new TesseraError("BadRequest", "metadata.name: a patch cannot rename an object");
+}
+
+/** Only a patch that itself names a resourceVersion insists on it; the one of the state it was applied to is no wish. */
+function withoutStaleVersion(patched: ApiObject, current: ApiObject): ApiObject {
+  if (patched.metadata?.resourceVersion !== current.metadata?.resourceVersion) return patched;
+  const { resourceVersion: _, ...metadata } = patched.metadata ?? {};
+  return { ...patched, metadata };
+}

@@ -1,0 +1,37 @@
+import type { Call } from "./call.ts";
+import type { Connection } from "./connection.ts";
+import { createObject } from "./create.ts";
+import { deleteCollection, deleteObject } from "./delete.ts";
+import type { ApiResponse } from "./http.ts";
+import { patchObject, patchStatus } from "./patch.ts";
+import { getObject, listObjects } from "./read.ts";
+import { updateObject, updateStatus } from "./update.ts";
+import { isTrue, watchObjects } from "./watch.ts";
+
+/** What a method on a resource path means. The first route that fits is taken. */
+export interface ResourceRoute {
+  /** For authorization, and checked against what the definition allows. */
+  readonly verb: string;
+  readonly method: string;
+  readonly on: "collection" | "object";
+  /** Only for this resource; absent: for all. */
+  readonly resource?: string;
+  /** "" for the object or collection itself. */
+  readonly subresource: string;
+  readonly when?: (query: URLSearchParams) => boolean;
+  readonly handle: (call: Call) => Promise<ApiResponse | Connection>;
+}
+
+export const resourceRoutes: readonly ResourceRoute[] = [
+  { verb: "watch", method: "GET", on: "collection", subresource: "", when: (query) => isTrue(query.get("watch")), handle: watchObjects },
+  { verb: "list", method: "GET", on: "collection", subresource: "", handle: listObjects },
+  { verb: "create", method: "POST", on: "collection", subresource: "", handle: createObject },
+  { verb: "deletecollection", method: "DELETE", on: "collection", subresource: "", handle: deleteCollection },
+  { verb: "get", method: "GET", on: "object", subresource: "", handle: getObject },
+  { verb: "update", method: "PUT", on: "object", subresource: "", handle: updateObject },
+  { verb: "patch", method: "PATCH", on: "object", subresource: "", handle: patchObject },
+  { verb: "delete", method: "DELETE", on: "object", subresource: "", handle: deleteObject },
+  { verb: "get", method: "GET", on: "object", subresource: "status", handle: getObject },
+  { verb: "update", method: "PUT", on: "object", subresource: "status", handle: updateStatus },
+  { verb: "patch", method: "PATCH", on: "object", subresource: "status", handle: patchStatus },
+];

@@ -1,0 +1,141 @@
+import { TesseraError } from "@tessera/proto";
+import type { ApiObject } from "../registry/definition.ts";
+import type { AnyDefinition } from "../registry/definitions.ts";
+import { storeKey } from "../registry/encoding.ts";
+import { StoredObject } from "../registry/stored-object.ts";
+import type { StoredResource } from "../registry/stored-resource.ts";
+import type { ResourceCache } from "../store/cache.ts";
+import type { Store } from "../store/store.ts";
+import { type ContinueToken, formatContinueToken, parseContinueToken } from "./continue-token.ts";
+import { followCache } from "./follow-cache.ts";
+import type { AnyObject, ListQuery, ListResult, ResourceReader, Selection, WatchItem, WatchQuery } from "./reader.ts";
+import { parseResourceVersion, waitForRevision } from "./resource-version.ts";
+
+/** Objects a read of the store asks for at once. */
+const storePageSize = 1000;
+
+/** Reads of a stored resource: from the watch cache wherever its promise allows it, else from the store. */
+export class StoredReader implements ResourceReader {
+  readonly definition: AnyDefinition;
+  readonly #resource: StoredResource<ApiObject>;
+  readonly #cache: ResourceCache<ApiObject>;
+  readonly #store: Store;
+
+  constructor(dependencies: { resource: StoredResource<ApiObject>; store: Store }) {
+    this.#resource = dependencies.resource;
+    this.#cache = dependencies.resource.cache;
+    this.#store = dependencies.store;
+    this.definition = dependencies.resource.definition;
+  }
+
+  async get(namespace: string, name: string, resourceVersion: string, signal: AbortSignal): Promise<AnyObject> {
+    if (resourceVersion === "") return this.#resource.read(namespace, name);
+    await waitForRevision(this.#cache, parseResourceVersion(resourceVersion), signal);
+    const found = this.#cache.get(namespace, name);
+    if (found === undefined) throw this.#resource.notFound(name);
+    return found;
+  }
+
+  async list(query: ListQuery): Promise<ListResult> {
+    const { resourceVersion, resourceVersionMatch, limit } = query;
+    checkMatch(query);
+    if (query.continueToken !== "") return this.#continue(query, parseContinueToken(query.continueToken));
+    const isExact =
+      resourceVersionMatch === "Exact" || (resourceVersionMatch === "" && limit > 0 && resourceVersion !== "" && resourceVersion !== "0");
+    if (isExact) return this.#listStored(query, parseResourceVersion(resourceVersion), undefined);
+    const wanted = resourceVersion === "" ? await this.#store.currentRevision() : parseResourceVersion(resourceVersion);
+    await waitForRevision(this.#cache, wanted, query.signal);
+    return this.#listCached(query);
+  }
+
+  watch(query: WatchQuery): AsyncIterable<readonly WatchItem[]> {
+    return followCache({ cache: this.#cache, query, currentRevision: () => this.#store.currentRevision() });
+  }
+
+  async #continue(query: ListQuery, token: ContinueToken): Promise<ListResult> {
+    if (query.resourceVersion !== "" && query.resourceVersion !== "0") {
+      throw new TesseraError("BadRequest", "specifying resource version is not allowed when using continue");
+    }
+    try {
+      return await this.#listStored(query, token.revision, token);
+    } catch (cause) {
+      if (!(cause instanceof TesseraError && cause.reason === "Expired")) throw cause;
+      throw new TesseraError(
+        "Expired",
+        "The provided continue parameter is too old to display a consistent list result. Start a new list without it.",
+        { cause },
+      );
+    }
+  }
+
+  /** One synchronous pass over the cache, so that the result is true at one revision. */
+  #listCached(query: ListQuery): ListResult {
+    const { selection, limit } = query;
+    const items: AnyObject[] = [];
+    let remaining = 0;
+    for (const object of this.#candidates(selection)) {
+      if (selection.matches !== undefined && !selection.matches(object)) continue;
+      if (limit > 0 && items.length === limit) {
+        remaining++;
+        // With a selector nobody promises a count, so the first object beyond the limit settles the matter.
+        if (selection.matches !== undefined) break;
+      } else items.push(object);
+    }
+    const revision = this.#cache.revision;
+    const last = items.at(-1);
+    const goesOn = remaining > 0 && last !== undefined;
+    return {
+      items,
+      resourceVersion: String(revision),
+      continueToken: goesOn ? formatContinueToken({ revision, namespace: last.namespace, name: last.name }) : "",
+      ...(goesOn && selection.matches === undefined ? { remaining } : {}),
+    };
+  }
+
+  *#candidates(selection: Selection): Iterable<AnyObject> {
+    if (selection.name === undefined || (selection.namespace === "" && this.definition.namespaced)) {
+      yield* this.#cache.list(selection.namespace);
+      return;
+    }
+    const found = this.#cache.get(selection.namespace, selection.name);
+    if (found !== undefined) yield found;
+  }
+
+  /** At exactly one revision of the past, from the store. */
+  async #listStored(query: ListQuery, revision: number, after: ContinueToken | undefined): Promise<ListResult> {
+    const { selection, limit } = query;
+    const prefix = storeKey(this.definition.plural, "", selection.namespace === "" ? "" : `${selection.namespace}/`);
+    const items: AnyObject[] = [];
+    let fromKey = after === undefined ? undefined : `${storeKey(this.definition.plural, after.namespace, after.name)}\0`;
+    do {
+      const wanted = limit > 0 && selection.matches === undefined ? Math.min(storePageSize, limit - items.length + 1) : storePageSize;
+      const page = await this.#store.readPage(prefix, { limit: wanted, revision, ...(fromKey === undefined ? {} : { fromKey }) });
+      query.signal.throwIfAborted();
+      for (const versioned of page.items) {
+        const object = StoredObject.of<ApiObject>(versioned);
+        if (selection.matches === undefined || selection.matches(object)) items.push(object);
+      }
+      fromKey = page.nextKey;
+    } while (fromKey !== undefined && (limit === 0 || items.length <= limit));
+    const goesOn = limit > 0 && items.length > limit;
+    const shown = goesOn ? items.slice(0, limit) : items;
+    const last = shown.at(-1);
+    return {
+      items: shown,
+      resourceVersion: String(revision),
+      continueToken: goesOn && last !== undefined ? formatContinueToken({ revision, namespace: last.namespace, name: last.name }) : "",
+    };
+  }
+}
+
+function checkMatch({ resourceVersion, resourceVersionMatch, continueToken }: ListQuery): void {
+  if (resourceVersionMatch === "") return;
+  const fault = (text: string) => new TesseraError("BadRequest", `resourceVersionMatch: ${text}`);
+  if (!["Exact", "NotOlderThan"].includes(resourceVersionMatch)) {
+    throw fault(`Unsupported value: ${JSON.stringify(resourceVersionMatch)}: supported values: "Exact", "NotOlderThan"`);
+  }
+  if (continueToken !== "") throw fault("Forbidden: resourceVersionMatch is forbidden when continue is provided");
+  if (resourceVersion === "") throw fault("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+  if (resourceVersionMatch === "Exact" && resourceVersion === "0")
+    throw fault('Forbidden: resourceVersionMatch "Exact" is forbidden for resourceVersion "0"');
+}

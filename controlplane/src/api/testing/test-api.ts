@@ -1,0 +1,131 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Event } from "@tessera/proto";
+import { pino } from "pino";
+import { writeKubeconfig } from "../../auth/kubeconfig.ts";
+import { Pki } from "../../auth/pki.ts";
+import { TokenTable } from "../../auth/tokens.ts";
+import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
+import type { EventSource } from "../../events/events.ts";
+import type { NodeStreams } from "../../nodes/node-streams.ts";
+import { createSystemNamespaces } from "../../registry/bootstrap.ts";
+import { StoredRegistry } from "../../registry/stored-registry.ts";
+import { EtcdClient } from "../../store/etcd-client.ts";
+import { EtcdStore } from "../../store/etcd-store.ts";
+import { WatchCache } from "../../store/watch-cache.ts";
+import { createApi } from "../api.ts";
+
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A real API server over a real etcd, without nodes; gone at the end of the scope. */
+export interface TestApi extends AsyncDisposable {
+  readonly registry: StoredRegistry;
+  readonly etcd: TestEtcd;
+  readonly store: EtcdStore;
+  readonly url: string;
+  /** Folder for the test's own files. */
+  readonly dir: string;
+  readonly pki: Pki;
+  readonly kubeconfig: string;
+  /** Events that the API shows. */
+  readonly events: Event[];
+  readonly adminToken: string;
+  /** Runs the real kubectl as administrator; `input` is its stdin. Never rejects. */
+  kubectl(args: readonly string[], input?: string, environment?: { readonly [name: string]: string }): Promise<CommandResult>;
+}
+
+export interface TestApiOptions {
+  readonly nodeStreams?: NodeStreams;
+}
+
+const noNodes: NodeStreams = { open: () => Promise.reject(new Error("this test has no nodes")) };
+
+export async function startTestApi(options: TestApiOptions = {}): Promise<TestApi> {
+  await using cleanup = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), "tessera-api-"));
+  cleanup.defer(() => rm(dir, { recursive: true, force: true }));
+  const etcd = cleanup.use(await startTestEtcd());
+  const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
+  const client = new EtcdClient(etcd.endpoints);
+  cleanup.defer(() => client.close());
+  const store = new EtcdStore({ client });
+  const caches = new WatchCache({ client, log });
+  const registry = new StoredRegistry({ store, caches });
+  const stop = new AbortController();
+  const running: Promise<void>[] = [caches.run(stop.signal)];
+  cleanup.defer(async () => {
+    stop.abort();
+    await Promise.all(running);
+  });
+  await caches.ready;
+  await createSystemNamespaces(registry);
+
+  const pki = await Pki.open(join(dir, "pki"));
+  const server = await pki.ensure("server", { commonName: "test", usages: ["server"], names: ["127.0.0.1"] });
+  const admin = await pki.ensure("admin", { commonName: "admin", organizations: ["system:masters"], usages: ["client"] });
+  const adminToken = "0123456789abcdef-token";
+  await writeFile(
+    join(dir, "tokens.json"),
+    JSON.stringify({ tokens: [{ token: adminToken, name: "token-admin", groups: ["system:masters"] }] }),
+  );
+  const events: Event[] = [];
+  const api = createApi({
+    registry,
+    store,
+    caches,
+    events: listedEvents(events),
+    nodeStreams: options.nodeStreams ?? noNodes,
+    tokens: await TokenTable.open(join(dir, "tokens.json")),
+    log,
+    now: Date.now,
+    listen: ["127.0.0.1:0"],
+    tls: { ca: pki.authority.pair.certPem, cert: server.certPem, key: server.keyPem },
+  });
+  await new Promise<void>((resolve, reject) => running.push(api.run(stop.signal, resolve).catch(reject)));
+  const url = `https://${api.addresses[0]}`;
+  const kubeconfig = join(dir, "kubeconfig");
+  await writeKubeconfig(kubeconfig, { server: url, caPem: pki.authority.pair.certPem, user: admin, name: "test" });
+  const moved = cleanup.move();
+  return {
+    registry,
+    etcd,
+    store,
+    url,
+    dir,
+    pki,
+    kubeconfig,
+    events,
+    adminToken,
+    kubectl: (args, input, environment = {}) =>
+      run("kubectl", args, input, { ...process.env, KUBECONFIG: kubeconfig, KUBECACHEDIR: join(dir, "cache"), ...environment }),
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  };
+}
+
+function listedEvents(events: readonly Event[]): EventSource {
+  return {
+    list: async (namespace) => ({
+      items: events.filter((event) => namespace === "" || event.metadata?.namespace === namespace),
+      resourceVersion: "1",
+    }),
+    async *watch(_namespace, _resourceVersion, signal) {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    },
+  };
+}
+
+function run(program: string, args: readonly string[], input: string | undefined, env: NodeJS.ProcessEnv): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, { env, timeout: 60_000, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+      resolve({ code, stdout, stderr });
+    });
+    child.stdin?.end(input ?? "");
+  });
+}

@@ -1,0 +1,12 @@
+/** The Kubernetes version whose API this is; kubectl compares itself with it. */
+export const serverVersion = {
+  major: "1",
+  minor: "32",
+  gitVersion: "v1.32.0+tessera.0.1.0",
+  gitCommit: "",
+  gitTreeState: "clean",
+  buildDate: "1970-01-01T00:00:00Z",
+  goVersion: "",
+  compiler: `node ${process.version}`,
+  platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
+} as const;

@@ -1,0 +1,74 @@
+import type { Pod } from "@tessera/proto";
+import { allVerbs, type ResourceDefinition } from "../definition.ts";
+import { plainStrategy } from "../strategy.ts";
+import { podColumns } from "./pod-columns.ts";
+import { defaultPodSpec, qosClass } from "./pod-defaults.ts";
+import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
+import { validatePod } from "./pod-validation.ts";
+
+const podKind = { group: "", version: "v1", kind: "Pod" };
+const defaultGraceSeconds = 30;
+
+export const podDefinition: ResourceDefinition<Pod> = {
+  ...podKind,
+  plural: "pods",
+  singular: "pod",
+  shortNames: ["po"],
+  categories: ["all"],
+  namespaced: true,
+  verbs: allVerbs,
+  subresources: [
+    { name: "attach", kind: { group: "", version: "v1", kind: "PodAttachOptions" }, verbs: ["create", "get"] },
+    { name: "binding", kind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
+    { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
+    { name: "exec", kind: { group: "", version: "v1", kind: "PodExecOptions" }, verbs: ["create", "get"] },
+    { name: "log", kind: podKind, verbs: ["get"] },
+    { name: "status", kind: podKind, verbs: ["get", "patch", "update"] },
+  ],
+  selectableFields: {
+    "spec.nodeName": (pod) => pod.spec?.nodeName ?? "",
+    "spec.restartPolicy": (pod) => pod.spec?.restartPolicy ?? "",
+    "spec.schedulerName": (pod) => pod.spec?.schedulerName ?? "",
+    "spec.serviceAccountName": (pod) => pod.spec?.serviceAccountName ?? "",
+    "spec.hostNetwork": (pod) => String(pod.spec?.hostNetwork ?? false),
+    "status.phase": (pod) => pod.status?.phase ?? "",
+    "status.podIP": (pod) => pod.status?.podIP ?? "",
+    "status.podIPs": (pod) => pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "",
+    "status.nominatedNodeName": (pod) => pod.status?.nominatedNodeName ?? "",
+  },
+  returnsDeletedObject: true,
+  columns: podColumns,
+  strategy: plainStrategy<Pod>({
+    countsGeneration: true,
+    prepareForCreate(pod) {
+      pod.spec ??= {};
+      defaultPodSpec(pod.spec);
+      pod.status = { phase: "Pending" };
+    },
+    validate(pod) {
+      const faults = validatePod(pod);
+      // Quantities must be right before anything can be computed from them.
+      if (faults.length === 0) pod.status = { ...pod.status, qosClass: qosClass(pod) };
+      return faults;
+    },
+    prepareForUpdate(next, current) {
+      next.spec ??= {};
+      next.spec.nodeName ??= current.spec?.nodeName;
+      next.spec.serviceAccountName ||= current.spec?.serviceAccountName;
+      defaultPodSpec(next.spec);
+      next.status = current.status;
+    },
+    validateUpdate: validatePodUpdate,
+    status: {
+      prepare(next, current) {
+        next.spec = current.spec;
+      },
+      validate: validatePodStatusUpdate,
+    },
+    gracefulDeletion(pod, requestedSeconds) {
+      const phase = pod.status?.phase;
+      if (!pod.spec?.nodeName || phase === "Succeeded" || phase === "Failed") return 0;
+      return Math.max(0, requestedSeconds ?? pod.spec.terminationGracePeriodSeconds ?? defaultGraceSeconds);
+    },
+  }),
+};

@@ -1,0 +1,239 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { createApi } from "./api/api.ts";
+import { writeKubeconfig } from "./auth/kubeconfig.ts";
+import { writeSecretFile } from "./auth/pki.ts";
+import { TokenTable } from "./auth/tokens.ts";
+import { type Certificates, ensureCertificates } from "./certificates.ts";
+import { createControllers, systemClock } from "./controllers/index.ts";
+import { EmbeddedEtcd } from "./embedded/embedded-etcd.ts";
+import { EmbeddedNats } from "./embedded/embedded-nats.ts";
+import { NatsEvents } from "./events/nats-events.ts";
+import { openNats } from "./events/nats-link.ts";
+import { NodeServer } from "./nodes/index.ts";
+import { createSystemNamespaces } from "./registry/bootstrap.ts";
+import { StoredRegistry } from "./registry/stored-registry.ts";
+import { Scheduler } from "./scheduler/index.ts";
+import type { ServeSettings } from "./settings.ts";
+import { EtcdClient, type EtcdEndpoints } from "./store/etcd-client.ts";
+import { EtcdStore } from "./store/etcd-store.ts";
+import { WatchCache } from "./store/watch-cache.ts";
+import { type Part, runParts } from "./supervisor.ts";
+
+/** Runs a whole control plane until aborted. */
+export async function serve(settings: ServeSettings, log: Logger, signal: AbortSignal): Promise<void> {
+  const certificates = await ensureCertificates(settings);
+  const ports = new PortsFile(join(settings.dataDir, "ports.json"), log);
+  const servers = createServers(settings, certificates, ports, log);
+  try {
+    const [etcd, natsUrl] = await Promise.all([servers.startEtcd(signal), servers.startNats(signal)]);
+    signal.throwIfAborted();
+    await runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal });
+  } finally {
+    await servers.close();
+  }
+}
+
+/** etcd and NATS: our own children, or those that the settings name. */
+function createServers(settings: ServeSettings, certificates: Certificates, ports: PortsFile, log: Logger) {
+  const etcd =
+    settings.etcd === undefined
+      ? new EmbeddedEtcd({
+          dir: join(settings.dataDir, "etcd"),
+          log: log.child({ part: "etcd" }),
+          tls: certificates.etcd,
+          onStarted: ({ pid, url }) => ports.set({ etcd: { pid, clientUrl: url } }),
+        })
+      : undefined;
+  const nats =
+    settings.natsUrl === undefined
+      ? new EmbeddedNats({
+          dir: join(settings.dataDir, "nats"),
+          log: log.child({ part: "nats" }),
+          tls: certificates.nats,
+          onStarted: ({ pid, url }) => ports.set({ nats: { pid, url } }),
+        })
+      : undefined;
+  return {
+    async startEtcd(signal: AbortSignal): Promise<EtcdEndpoints> {
+      if (etcd === undefined) return readEtcdSettings(settings);
+      await etcd.start(signal);
+      return etcd.endpoints;
+    },
+    async startNats(signal: AbortSignal): Promise<string> {
+      await nats?.start(signal);
+      return settings.natsUrl ?? nats?.url ?? "";
+    },
+    /** NATS first: who still has something to say of the end says it to etcd. */
+    async close(): Promise<void> {
+      await nats?.close();
+      await etcd?.close();
+    },
+  };
+}
+
+async function readEtcdSettings({ etcd }: ServeSettings): Promise<EtcdEndpoints> {
+  const { endpoints = [], caFile, certFile, keyFile } = etcd ?? {};
+  if (caFile === undefined || certFile === undefined || keyFile === undefined) return { endpoints };
+  const [ca, cert, key] = await Promise.all([readFile(caFile), readFile(certFile), readFile(keyFile)]);
+  return { endpoints, tls: { ca, cert, key } };
+}
+
+interface ControlPlaneOptions {
+  readonly settings: ServeSettings;
+  readonly certificates: Certificates;
+  readonly ports: PortsFile;
+  readonly etcd: EtcdEndpoints;
+  readonly natsUrl: string;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal }: ControlPlaneOptions): Promise<void> {
+  const client = new EtcdClient(etcd);
+  const store = new EtcdStore({ client });
+  const caches = new WatchCache({ client, log: log.child({ part: "cache" }) });
+  const nats = openNats({
+    url: natsUrl,
+    name: "tessera-controlplane",
+    log: log.child({ part: "nats" }),
+    ...(settings.natsUrl === undefined ? { tls: certificates.nats.client } : {}),
+  });
+  const events = new NatsEvents({ nats, log: log.child({ part: "events" }) });
+  const registry = new StoredRegistry({ store, caches });
+  const clock = systemClock;
+  const nodes = new NodeServer({
+    registry,
+    store,
+    events,
+    clock,
+    log: log.child({ part: "nodes" }),
+    settings: { listen: settings.nodeListen, clusterCidr: settings.clusterCidr, nodeCidrBits: settings.nodeCidrBits },
+    tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
+  });
+  const loops = [
+    new Scheduler({ registry, events, clock, log: log.child({ part: "scheduler" }) }),
+    ...createControllers({
+      registry,
+      events,
+      clock,
+      log: log.child({ part: "controllers" }),
+      clusterCaPem: certificates.pki.authority.pair.certPem,
+    }),
+  ];
+  const api = createApi({
+    registry,
+    store,
+    caches,
+    events,
+    nodeStreams: nodes,
+    log: log.child({ part: "api" }),
+    now: Date.now,
+    tokens: await TokenTable.open(join(settings.dataDir, "tokens.json")),
+    listen: settings.listen,
+    tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
+  });
+
+  const parts: Part[] = [
+    {
+      name: "cache",
+      needs: [],
+      run(partSignal, ready) {
+        void caches.ready.then(ready);
+        return caches.run(partSignal);
+      },
+    },
+    {
+      name: "events",
+      needs: [],
+      run(partSignal, ready) {
+        // Events are kept in a queue until NATS is there, so nobody has to wait for it.
+        ready();
+        return events.run(partSignal);
+      },
+    },
+    {
+      name: "namespaces",
+      needs: ["cache"],
+      async run(_partSignal, ready) {
+        await createSystemNamespaces(registry);
+        ready();
+      },
+    },
+    { name: nodes.name, needs: ["cache", "events", "namespaces"], run: (partSignal, ready) => nodes.run(partSignal, ready) },
+    ...loops.map((loop) => ({
+      name: loop.name,
+      needs: ["cache", "events", "namespaces"],
+      run: (partSignal: AbortSignal, ready: () => void) => loop.run(partSignal, ready),
+    })),
+    {
+      name: api.name,
+      needs: ["cache", "events", "namespaces", nodes.name, ...loops.map((loop) => loop.name)],
+      run: (partSignal, ready) =>
+        api.run(partSignal, () => {
+          void announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log).then(ready);
+        }),
+    },
+  ];
+  try {
+    await runParts(parts, signal, log);
+  } finally {
+    await nats.close();
+    await store.close();
+    client.close();
+  }
+}
+
+/** Says where everything is, for people and for the programs that started this one. */
+async function announce(
+  settings: ServeSettings,
+  certificates: Certificates,
+  ports: PortsFile,
+  addresses: { api: readonly string[]; node: readonly string[] },
+  log: Logger,
+): Promise<void> {
+  const [api = ""] = addresses.api;
+  await writeKubeconfig(join(settings.dataDir, "admin.kubeconfig"), {
+    server: `https://${api.replace(/^(0\.0\.0\.0|\[::\]):/, "127.0.0.1:")}`,
+    caPem: certificates.pki.authority.pair.certPem,
+    user: certificates.admin,
+    name: "tessera",
+  });
+  await ports.set({ api, node: addresses.node[0] ?? "" });
+  log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
+}
+
+interface Ports {
+  readonly api?: string;
+  readonly node?: string;
+  readonly etcd?: { readonly pid: number; readonly clientUrl: string };
+  readonly nats?: { readonly pid: number; readonly url: string };
+}
+
+/** DIR/ports.json: the real ports and the pids of the children, rewritten whenever one of them changes. */
+class PortsFile {
+  readonly #path: string;
+  readonly #log: Logger;
+  #ports: Ports = {};
+  #written: Promise<void> = Promise.resolve();
+
+  constructor(path: string, log: Logger) {
+    this.#path = path;
+    this.#log = log;
+  }
+
+  /** Never rejects; a file that cannot be written is in the log. */
+  set(change: Ports): Promise<void> {
+    this.#ports = { ...this.#ports, ...change };
+    const text = `${JSON.stringify(this.#ports, null, 2)}\n`;
+    this.#written = this.#written.then(async () => {
+      try {
+        await writeSecretFile(this.#path, text);
+      } catch (error) {
+        this.#log.error({ err: error, path: this.#path }, "ports cannot be written");
+      }
+    });
+    return this.#written;
+  }
+}
