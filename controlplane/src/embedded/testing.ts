@@ -16,6 +16,8 @@ interface TestServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** On the same port, with the same data. */
   restart(): Promise<void>;
+  /** Removes the data of a killed server. */
+  wipe(): Promise<void>;
 }
 
 export interface TestEtcd extends TestServer {
@@ -59,6 +61,9 @@ function testServer(server: EmbeddedEtcd | EmbeddedNats, dir: string) {
   return {
     dir,
     kill: () => server.close("SIGKILL"),
+    wipe: async () => {
+      for (const data of ["data", "jetstream"]) await rm(join(dir, data), { recursive: true, force: true });
+    },
     restart: () => server.start(AbortSignal.timeout(30_000)),
     [Symbol.asyncDispose]: async () => {
       await server.close("SIGKILL");

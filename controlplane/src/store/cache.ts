@@ -1,4 +1,4 @@
-/** What readers of the watch cache see. `WatchCache` in watch-cache.ts implements it from one etcd watch over all keys. */
+/** What readers of the watch cache see. `WatchCache` in watch-cache.ts makes it from one etcd watch over all keys. */
 
 export interface CachedObject<T> {
   readonly namespace: string;
@@ -8,7 +8,10 @@ export interface CachedObject<T> {
   readonly revision: number;
   /** The object's JSON with metadata.resourceVersion, ready to be sent. */
   readonly bytes: Buffer;
-  /** Parsed on first use, deeply frozen, shared by all readers. */
+  /**
+   * Parsed on first use, deeply frozen, shared by all readers. Parts equal to those of the version before are the same objects, if that was
+   * parsed: `event.object.value.spec === event.previous.value.spec` is a cheap look whether the spec changed (unequal may still be equal).
+   */
   readonly value: T;
 }
 
@@ -29,13 +32,14 @@ export interface ResourceCache<T> {
   readonly size: number;
   /** namespace is "" for cluster-scoped objects. */
   get(namespace: string, name: string): CachedObject<T> | undefined;
-  /** In key order (namespace, then name). "" or undefined: all namespaces. */
+  /** In the order of namespace, then name: a snapshot, that later changes do not touch. "" or undefined: all namespaces. */
   list(namespace?: string): Iterable<CachedObject<T>>;
   /** Resolves when the cache has seen `revision`. Rejects with TesseraError "Timeout" after `timeoutMs`, or when aborted. */
   waitFor(revision: number, options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
   /**
-   * Batches of events after `fromRevision`, in order, without gap or repetition, until aborted. Throws TesseraError "Expired" when
-   * the history no longer reaches back so far, or when the reader falls too far behind.
+   * Batches of events after `fromRevision`, in order, until aborted. Without gap or repetition from the revision of a list or of the cache;
+   * from that of a single object, what was changed in the same transaction as that object is told (again), since the reader may have missed
+   * it (revision.ts). Throws TesseraError "Expired" when the history no longer reaches back so far, or when the reader falls too far behind.
    */
   watch(fromRevision: number, signal: AbortSignal): AsyncIterable<readonly CacheEvent<T>[]>;
   /** In-process readers (scheduler, controllers, node sessions): called in order, at once, must not throw or block. Returns the unsubscribe. */

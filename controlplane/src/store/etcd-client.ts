@@ -63,6 +63,8 @@ export interface EtcdEvent {
   /** undefined: removed. */
   readonly value: Buffer | undefined;
   readonly modRevision: number;
+  /** 0 for a removal. */
+  readonly createRevision: number;
 }
 
 export interface WatchHandlers {
@@ -184,9 +186,9 @@ export class EtcdClient {
     };
   }
 
-  /** The next watch goes to another endpoint, if there is one. */
-  avoidWatchEndpoint(): void {
-    this.#watches.avoidCurrent();
+  /** The next watch goes over a new connection, to another endpoint if there is one. */
+  abandonWatchConnection(): void {
+    this.#watches.abandonCurrent();
   }
 
   close(): void {
@@ -213,10 +215,12 @@ export function prefixEnd(prefix: string): string {
 
 /** One etcd3 object per endpoint; which one is used is decided here, since etcd3 picks at random, dead or alive. */
 class EndpointSet {
-  readonly #endpoints: readonly Endpoint[];
+  readonly #options: EtcdEndpoints;
+  readonly #endpoints: Endpoint[];
   #current = 0;
 
   constructor(options: EtcdEndpoints) {
+    this.#options = options;
     this.#endpoints = options.endpoints.map((url) => new Endpoint(url, options));
   }
 
@@ -246,7 +250,10 @@ class EndpointSet {
     }
   }
 
-  avoidCurrent(): void {
+  abandonCurrent(): void {
+    const abandoned = this.#endpoints[this.#current] as Endpoint;
+    abandoned.close();
+    this.#endpoints[this.#current] = new Endpoint(abandoned.url, this.#options);
     this.#current = (this.#current + 1) % this.#endpoints.length;
   }
 
@@ -332,10 +339,12 @@ function withoutClose(channel: Channel): Channel {
   });
 }
 
+const neverAborted = new AbortController().signal;
+
 /** The fault-handling policy that handles nothing (cockatiel's `noop`, which is not ours to import). */
 const noPolicy = {
-  execute: <T>(run: (context: { signal: AbortSignal }) => PromiseLike<T> | T): Promise<T> =>
-    Promise.resolve(run({ signal: new AbortController().signal })),
+  // Always a promise: etcd3 reports lost streams to the policy by a function that throws, and catches only rejections.
+  execute: async <T>(run: (context: { signal: AbortSignal }) => PromiseLike<T> | T): Promise<T> => run({ signal: neverAborted }),
   onSuccess: () => ({ dispose: () => {} }),
   onFailure: () => ({ dispose: () => {} }),
 } as unknown as NonNullable<NonNullable<IOptions["faultHandling"]>["global"]>;
@@ -364,7 +373,12 @@ function fragmentCollector(): (response: IWatchResponse) => EtcdEvent[] | undefi
   let events: EtcdEvent[] = [];
   return (response) => {
     for (const { type, kv } of response.events) {
-      events.push({ key: kv.key.toString(), value: type === "Delete" ? undefined : kv.value, modRevision: Number(kv.mod_revision) });
+      events.push({
+        key: kv.key.toString(),
+        value: type === "Delete" ? undefined : kv.value,
+        modRevision: Number(kv.mod_revision),
+        createRevision: Number(kv.create_revision),
+      });
     }
     if (response.fragment) return undefined;
     const complete = events;

@@ -1,13 +1,14 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 
-type Mode = "pass" | "drop-answers" | "stall";
+type Mode = "pass" | "drop-answers" | "stall" | "refuse";
 
 /** A bad network before a real server: answers get lost, requests get stuck, connections are cut. */
 export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();
+  readonly #frozen = new WeakSet<Socket>();
   #mode: Mode = "pass";
   #seen = Promise.withResolvers<void>();
 
@@ -35,6 +36,17 @@ export class TcpProxy implements AsyncDisposable {
   /** Nothing passes any more, in either direction. */
   stall(): void {
     this.#become("stall");
+  }
+
+  /** Ends all connections, and new ones at once, until `cut`. */
+  refuse(): void {
+    this.#become("refuse");
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Nothing passes any more on the connection that was opened last; the others, and new ones, pass. */
+  freezeNewest(): void {
+    for (const socket of [...this.#sockets].slice(-2)) this.#frozen.add(socket);
   }
 
   /** Resolves when an answer has been dropped: the request is done. */
@@ -65,10 +77,15 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #join(client: Socket): void {
+    if (this.#mode === "refuse") {
+      client.destroy();
+      return;
+    }
     const server = connect(Number(this.#target.port), this.#target.hostname);
     const pass = (from: Socket, to: Socket, lost: readonly Mode[]): void => {
       this.#sockets.add(from);
       from.on("data", (chunk) => {
+        if (this.#frozen.has(from)) return;
         if (!lost.includes(this.#mode)) to.write(chunk);
         // Settings and pings of HTTP/2 are smaller than any request's data.
         else if (chunk.length > 60) this.#seen.resolve();
