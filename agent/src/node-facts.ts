@@ -1,0 +1,15 @@
+/** What the agent's parts need to know of the node that they run on. */
+export interface NodeFacts {
+  /** metadata.name of the Node object. */
+  readonly name: string;
+  readonly hostname: string;
+  /** The node's addresses, the main one first. */
+  readonly addresses: readonly string[];
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+  /** Most processes and threads of one pod; undefined: no limit. */
+  readonly podPidsLimit: number | undefined;
+  /** A container's log is rotated beyond so many bytes, and so many files of it are kept. */
+  readonly logMaxBytes: number;
+  readonly logMaxFiles: number;
+}

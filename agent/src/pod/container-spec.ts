@@ -1,0 +1,120 @@
+import { join } from "node:path";
+import { type SeccompProfile, TesseraError } from "@tessera/proto";
+import type { ContainerSpec, ProcessSpec } from "@tessera/runtime-native";
+import type { LocalImage } from "../images/index.ts";
+import type { NodeFacts } from "../node-facts.ts";
+import type { ReferencedObjects } from "../objects/referenced-objects.ts";
+import { containerCapabilities } from "../process/capabilities.ts";
+import { podHostname } from "../process/dns.ts";
+import { containerEnv } from "../process/env.ts";
+import { expand } from "../process/expansion.ts";
+import type { PodFacts } from "../process/fields.ts";
+import { containerMounts, type GivenFile } from "../process/mounts.ts";
+import { containerResources, oomScoreAdj } from "../process/resources.ts";
+import type { ResolvedUser } from "../process/user.ts";
+import type { PreparedVolume } from "../volumes/volume.ts";
+import { attemptId } from "./record.ts";
+import { logPath, type PodFolders } from "./store.ts";
+import type { WantedContainer, WantedPod } from "./wanted.ts";
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export interface ProcessInputs {
+  readonly want: WantedPod;
+  readonly container: WantedContainer;
+  readonly image: LocalImage;
+  readonly user: ResolvedUser;
+  readonly objects: Pick<ReferencedObjects, "get">;
+  readonly facts: PodFacts;
+  readonly node: NodeFacts;
+}
+
+export interface SpecInputs extends ProcessInputs {
+  readonly attempt: number;
+  readonly lower: readonly string[];
+  readonly folders: PodFolders;
+  readonly volumes: ReadonlyMap<string, PreparedVolume>;
+  readonly given: readonly GivenFile[];
+}
+
+/** The folders of one attempt of a container. */
+export function attemptFolders(folders: PodFolders, container: string, attempt: number) {
+  const root = join(folders.containers, attemptId(container, attempt));
+  return {
+    root,
+    upper: join(root, "upper"),
+    work: join(root, "work"),
+    mountpoint: join(root, "rootfs"),
+    terminationLog: join(root, "termination-log"),
+  };
+}
+
+/** A container as the runtime takes it. Throws TesseraError for whatever in the pod cannot be had; the message says what. */
+export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
+  const { want, container, attempt, lower, folders, node } = inputs;
+  const { spec } = container;
+  const context = spec.securityContext ?? {};
+  const privileged = context.privileged ?? false;
+  const { upper, work, mountpoint } = attemptFolders(folders, container.name, attempt);
+  const capabilities = containerCapabilities(context);
+  return {
+    id: attemptId(container.name, attempt),
+    process: buildProcess(inputs),
+    rootfs: { lower, upper, work, mountpoint, readOnly: context.readOnlyRootFilesystem ?? false },
+    mounts: containerMounts(spec, inputs.volumes, inputs.given),
+    capabilities,
+    noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),
+    privileged,
+    seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
+    resources: containerResources(spec),
+    pid: want.pod.spec?.hostPID ? "host" : "container",
+    stdin: spec.stdin ?? false,
+    log: { path: logPath(folders, container.name, attempt), maxBytes: node.logMaxBytes, maxFiles: node.logMaxFiles },
+    oomScoreAdj: oomScoreAdj(want.pod, spec, node.memoryBytes),
+  };
+}
+
+/** The container's first process; exec starts from it too. */
+export function buildProcess(inputs: ProcessInputs): ProcessSpec {
+  const { want, container, image, user, node } = inputs;
+  const { spec } = container;
+  const { values } = containerEnv({ pod: want.pod, container: spec, facts: inputs.facts, objects: inputs.objects });
+  const lookUp = (name: string) => values.get(name);
+  const command = spec.command ?? [];
+  const usesImage = command.length === 0;
+  const start = usesImage ? image.config.entrypoint : command.map((part) => expand(part, lookUp));
+  const given = (spec.args ?? []).map((part) => expand(part, lookUp));
+  const argv = [...start, ...(given.length === 0 && usesImage ? image.config.cmd : given)];
+  if (argv.length === 0) throw new TesseraError("Invalid", "no command: neither the pod nor the image says what to run");
+  const cwd = spec.workingDir || image.config.workingDir || "/";
+  if (!cwd.startsWith("/")) throw new TesseraError("Invalid", `workingDir "${cwd}" must be absolute`);
+  return {
+    argv,
+    env: allVariables(image, values, {
+      PATH: DEFAULT_PATH,
+      HOME: user.home,
+      HOSTNAME: podHostname(want.pod, node.hostname),
+      ...(spec.tty ? { TERM: "xterm" } : {}),
+    }),
+    cwd,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+    terminal: spec.tty ?? false,
+  };
+}
+
+/** The image's variables, over defaults, under the pod's own. */
+function allVariables(image: LocalImage, own: ReadonlyMap<string, string>, defaults: Readonly<Record<string, string>>): string[] {
+  const all = new Map(Object.entries(defaults));
+  for (const variable of image.config.env) {
+    const cut = variable.indexOf("=");
+    if (cut > 0) all.set(variable.slice(0, cut), variable.slice(cut + 1));
+  }
+  for (const [name, value] of own) all.set(name, value);
+  return [...all].map(([name, value]) => `${name}=${value}`);
+}
+
+function seccompOf(profile: SeccompProfile | undefined): ContainerSpec["seccomp"] {
+  const type = profile?.type ?? "RuntimeDefault";
+  if (type === "RuntimeDefault" || type === "Unconfined") return type;
+  throw new TesseraError("Invalid", `seccompProfile type "${type}" is not supported yet`);
+}

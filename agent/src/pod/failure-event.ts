@@ -1,0 +1,48 @@
+import type { PodEvent } from "./dependencies.ts";
+import { type PodStep, type StepFailure, stepKey } from "./plan.ts";
+import { EventReason, Waiting } from "./reasons.ts";
+import { fieldPathOf, type WantedContainer } from "./wanted.ts";
+
+/** Every so many equal failures are said again; the retries in between say nothing new. */
+const REPEAT_EVERY = 5;
+
+export interface FailureFacts {
+  readonly step: PodStep;
+  readonly failure: StepFailure;
+  /** The container that the step is about. */
+  readonly container: WantedContainer | undefined;
+  /** The step did not fail before, or with another message. */
+  readonly isNews: boolean;
+}
+
+/** The Event that tells of a failed step, in Kubernetes' words; undefined when it has been told. */
+export function failureEvent({ step, failure, container, isNews }: FailureFacts): PodEvent | undefined {
+  const { message, reason, count } = failure;
+  if (step.do === "prepareContainer" || step.do === "startContainer") {
+    return containerFailure(failure, container);
+  }
+  if (!isNews && count % REPEAT_EVERY !== 0) return undefined;
+  const ofPod = (eventReason: string, text: string): PodEvent => ({ type: "Warning", reason: eventReason, message: text, fieldPath: "" });
+  switch (step.do) {
+    case "mountVolume":
+      return ofPod(EventReason.failedMount, `MountVolume.SetUp failed for volume "${step.volume}": ${message}`);
+    case "allocateAddress":
+    case "createNetns":
+    case "createSandbox":
+      return ofPod(EventReason.failedSandbox, `Failed to create pod sandbox: ${message}`);
+    case "makeFolders":
+      return ofPod(EventReason.failedSync, `${stepKey(step)}: ${message}`);
+    default:
+      return ofPod(EventReason.failedKill, `${stepKey(step)}: ${message}${reason === "" ? "" : ` (${reason})`}`);
+  }
+}
+
+function containerFailure({ message, reason, count }: StepFailure, container: WantedContainer | undefined): PodEvent {
+  const fieldPath = container === undefined ? "" : fieldPathOf(container);
+  if (reason === Waiting.errImagePull && count > 1) {
+    return { type: "Normal", reason: EventReason.backOff, message: `Back-off pulling image "${container?.image ?? ""}"`, fieldPath };
+  }
+  const word = reason === Waiting.errImageNeverPull ? EventReason.errImageNeverPull : EventReason.failed;
+  const prefix = reason === Waiting.errImagePull ? `Error: ${reason}: ` : "Error: ";
+  return { type: "Warning", reason: word, message: prefix + message, fieldPath };
+}

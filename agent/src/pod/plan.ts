@@ -1,0 +1,378 @@
+import { restartAtMs } from "./backoff.ts";
+import type { Acquisition, ContainerExit } from "./record.ts";
+import type { WantedContainer, WantedPod } from "./wanted.ts";
+import { allContainers } from "./wanted.ts";
+
+/**
+ * What to do next for a pod, decided from what is wanted and what is there and nothing else: no I/O, no clock, no memory. The worker
+ * carries the steps out side by side, looks again after each, and asks again, so a plan holds only what can be done now.
+ */
+export type PodStep = { readonly because: string } & (
+  | { readonly do: "makeFolders" }
+  | { readonly do: "allocateAddress" }
+  | { readonly do: "createNetns" }
+  | { readonly do: "mountVolume"; readonly volume: string }
+  | { readonly do: "createSandbox" }
+  /** Finds the image and makes the folders of the attempt. */
+  | { readonly do: "prepareContainer"; readonly container: string; readonly attempt: number }
+  | { readonly do: "startContainer"; readonly container: string; readonly attempt: number }
+  | { readonly do: "signalContainer"; readonly container: string; readonly attempt: number; readonly signal: "stop" | "kill" }
+  /** Removes what the runtime and the disk hold of an attempt that has ended or never got to run. Its log stays. */
+  | { readonly do: "forgetContainer"; readonly container: string; readonly attempt: number }
+  | { readonly do: "removeSandbox" }
+  | { readonly do: "releaseNetns" }
+  | { readonly do: "releaseAddress" }
+  | { readonly do: "unmountVolumes" }
+  | { readonly do: "removeFolders" }
+);
+
+export type StepOf<K extends PodStep["do"]> = Extract<PodStep, { do: K }>;
+
+export interface Plan {
+  readonly steps: readonly PodStep[];
+  /** When to look again though nothing happened. */
+  readonly wakeAtMs: number | undefined;
+  /** Nothing of the pod is left and nothing is wanted: the worker can end. */
+  readonly gone: boolean;
+}
+
+/** Whether a thing is there. "unclear": it was begun before the agent was killed, or its making failed half-way. */
+export type Presence = "none" | "there" | "unclear";
+
+/** What the worker knows of the pod. Failures are by `stepKey`; `busy` holds the `stepSubject` of each step under way. */
+export interface ObservedPod {
+  readonly folders: Presence;
+  readonly begun: ReadonlySet<Acquisition>;
+  readonly address: string | undefined;
+  readonly netns: Presence;
+  readonly sandbox: Presence;
+  /** By volume name; absent: not set up yet. "stale": its content changed. */
+  readonly volumes: ReadonlyMap<string, "ready" | "stale">;
+  readonly containers: ReadonlyMap<string, ObservedContainer>;
+  readonly failures: ReadonlyMap<string, StepFailure>;
+  readonly busy: ReadonlySet<string>;
+  readonly killAtMs: number | undefined;
+}
+
+export interface ObservedContainer {
+  /** The current attempt; the next one once it has exited. */
+  readonly attempt: number;
+  /** The attempt whose image and folders are ready, -1 for none. */
+  readonly prepared: number;
+  readonly state: ObservedState;
+  readonly backoffMs: number;
+}
+
+export type ObservedState =
+  /** The attempt has not begun. */
+  | { readonly is: "none" }
+  /** It was begun before the agent was killed, and the runtime does not know it: it never ran. */
+  | { readonly is: "unclear" }
+  | {
+      readonly is: "running";
+      readonly startedAtMs: number;
+      readonly image: string;
+      /** When it was asked to stop, and when it was killed. */
+      readonly stoppedAtMs: number | undefined;
+      readonly killedAtMs: number | undefined;
+    }
+  /** `forgotten`: the runtime holds nothing of it any more. */
+  | { readonly is: "exited"; readonly exit: ContainerExit; readonly forgotten: boolean };
+
+export interface StepFailure {
+  readonly message: string;
+  /** Waiting reason for a container's status, "" when the step is not about a container. */
+  readonly reason: string;
+  readonly atMs: number;
+  readonly count: number;
+  readonly retryAtMs: number;
+}
+
+/** A killed container should be gone at once; after this the whole sandbox is removed instead. */
+const KILL_TAKES_AT_MOST_MS = 10_000;
+
+/** Names a step among the steps of its pod. */
+export function stepKey(step: PodStep): string {
+  if (step.do === "mountVolume") return `mountVolume ${step.volume}`;
+  return "container" in step ? `${step.do} ${step.container}` : step.do;
+}
+
+/** What the step works on: two steps on one subject never run at once. */
+export function stepSubject(step: PodStep): string {
+  switch (step.do) {
+    case "makeFolders":
+    case "removeFolders":
+      return "folders";
+    case "allocateAddress":
+    case "releaseAddress":
+      return "address";
+    case "createNetns":
+    case "releaseNetns":
+      return "netns";
+    case "createSandbox":
+    case "removeSandbox":
+      return "sandbox";
+    case "mountVolume":
+      return `volume ${step.volume}`;
+    case "unmountVolumes":
+      return "volumes";
+    case "prepareContainer":
+      return `files of ${step.container}`;
+    default:
+      return `container ${step.container}`;
+  }
+}
+
+export function planPod(want: WantedPod, have: ObservedPod, nowMs: number): Plan {
+  const draft = new Draft(have, nowMs);
+  if (want.desire.is === "remove") planRemoval(draft, "the pod object is gone");
+  else if (want.desire.is === "terminate") planTermination(want, draft);
+  else if (podOutcome(want, have) !== undefined) planRetirement(want, draft);
+  else planRun(want, draft);
+  return draft.plan();
+}
+
+/** How a pod whose containers are not to run again has ended; undefined while it has not. */
+export function podOutcome(want: WantedPod, have: Pick<ObservedPod, "containers">): "Succeeded" | "Failed" | undefined {
+  for (const container of want.init) {
+    const exit = container.kind === "init" ? finalExit(container, have) : undefined;
+    if (exit !== undefined && exit.exitCode !== 0) return allEnded(want.apps, have) ? "Failed" : undefined;
+  }
+  const exits = want.apps.map((container) => finalExit(container, have));
+  if (exits.length === 0 || exits.some((exit) => exit === undefined)) return undefined;
+  return exits.every((exit) => exit?.exitCode === 0) ? "Succeeded" : "Failed";
+}
+
+/** The exit after which the container is not started again. */
+function finalExit(container: WantedContainer, have: Pick<ObservedPod, "containers">): ContainerExit | undefined {
+  const state = have.containers.get(container.name)?.state;
+  return state?.is === "exited" && !restarts(container, state.exit) ? state.exit : undefined;
+}
+
+export function restarts(container: WantedContainer, exit: ContainerExit): boolean {
+  return container.restart === "Always" || (container.restart === "OnFailure" && exit.exitCode !== 0);
+}
+
+function allEnded(containers: readonly WantedContainer[], have: Pick<ObservedPod, "containers">): boolean {
+  return containers.every((container) => have.containers.get(container.name)?.state.is !== "running");
+}
+
+function planRun(want: WantedPod, draft: Draft): void {
+  const { have } = draft;
+  if (have.folders !== "there") {
+    draft.add({ do: "makeFolders", because: "the pod is new here" });
+    return;
+  }
+  if (!planLeftovers(draft)) return;
+  if (have.sandbox === "none") planNetwork(want, draft);
+  const volumesReady = planVolumes(want, draft);
+  const networkReady = want.hostNetwork || have.netns === "there";
+  if (have.sandbox === "none" && networkReady && volumesReady) draft.add({ do: "createSandbox", because: "network and volumes are ready" });
+  planContainers(want, draft, have.sandbox === "there" && volumesReady);
+}
+
+/** What is left of a sandbox that is not whole is removed before a new one is made. */
+function planLeftovers(draft: Draft): boolean {
+  const { have } = draft;
+  if (have.sandbox === "unclear") {
+    draft.add({ do: "removeSandbox", because: "what is left of the sandbox is in an unclear state" });
+    return false;
+  }
+  if (have.netns === "unclear") {
+    draft.add({ do: "releaseNetns", because: "what is left of the network namespace is in an unclear state" });
+    return false;
+  }
+  return true;
+}
+
+function planNetwork(want: WantedPod, draft: Draft): void {
+  const { have } = draft;
+  if (want.hostNetwork) return;
+  if (have.address === undefined) draft.add({ do: "allocateAddress", because: "the pod needs an address" });
+  else if (have.netns === "none") draft.add({ do: "createNetns", because: "the pod needs a network namespace" });
+}
+
+function planVolumes(want: WantedPod, draft: Draft): boolean {
+  let ready = true;
+  for (const volume of want.volumes) {
+    const state = draft.have.volumes.get(volume);
+    if (state === "ready") continue;
+    // A stale volume can be used; it is brought up to date beside whatever else goes on.
+    ready &&= state === "stale";
+    draft.add({ do: "mountVolume", volume, because: state === "stale" ? "its content changed" : "the pod needs it" });
+  }
+  return ready;
+}
+
+function planContainers(want: WantedPod, draft: Draft, canStart: boolean): void {
+  // Sidecars hold back what comes after them only until the pod is up for the first time.
+  const isUp = want.apps.some((container) => hasBegun(container, draft.have));
+  for (const container of want.init) {
+    if (container.kind === "sidecar") {
+      planContainer(want, container, draft, canStart);
+      if (!isUp && draft.have.containers.get(container.name)?.state.is !== "running") return;
+    } else if (!hasSucceeded(container, draft.have)) {
+      planContainer(want, container, draft, canStart);
+      return;
+    }
+  }
+  for (const container of want.apps) planContainer(want, container, draft, canStart);
+}
+
+function hasSucceeded(container: WantedContainer, have: ObservedPod): boolean {
+  const state = have.containers.get(container.name)?.state;
+  return state?.is === "exited" && state.exit.exitCode === 0;
+}
+
+function hasBegun(container: WantedContainer, have: ObservedPod): boolean {
+  const now = have.containers.get(container.name);
+  return now !== undefined && (now.attempt > 0 || now.state.is === "running" || now.state.is === "exited");
+}
+
+/** One container that should run now: bring its next attempt about, when it is due. */
+function planContainer(want: WantedPod, container: WantedContainer, draft: Draft, canStart: boolean): void {
+  const now = draft.have.containers.get(container.name);
+  const state = now?.state ?? { is: "none" };
+  const attempt = now?.attempt ?? 0;
+  switch (state.is) {
+    case "running":
+      if (state.image !== container.image) planStop(want, container, draft, undefined, `its image changed to ${container.image}`);
+      return;
+    case "unclear":
+      draft.add({ do: "forgetContainer", container: container.name, attempt, because: "its start was cut short" });
+      return;
+    case "none":
+      planStart(container, draft, attempt, canStart, "it should run");
+      return;
+    case "exited":
+      if (!state.forgotten) draft.add({ do: "forgetContainer", container: container.name, attempt, because: "it has ended" });
+      if (!restarts(container, state.exit)) return;
+      if (draft.nowMs < restartAtMs(state.exit, now?.backoffMs ?? 0)) draft.wakeAt(restartAtMs(state.exit, now?.backoffMs ?? 0));
+      else if (state.forgotten) planStart(container, draft, attempt + 1, canStart, `it ended with exit code ${state.exit.exitCode}`);
+  }
+}
+
+function planStart({ name }: WantedContainer, draft: Draft, attempt: number, canStart: boolean, because: string): void {
+  const isPrepared = draft.have.containers.get(name)?.prepared === attempt;
+  if (!isPrepared) draft.add({ do: "prepareContainer", container: name, attempt, because });
+  else if (canStart) draft.add({ do: "startContainer", container: name, attempt, because });
+}
+
+/** Asks a running container to stop, and kills it at `killAtMs` (after the pod's grace when undefined). True once it does not run. */
+function planStop(want: WantedPod, container: WantedContainer, draft: Draft, killAtMs: number | undefined, because: string): boolean {
+  const { have, nowMs } = draft;
+  const observed = have.containers.get(container.name);
+  if (observed?.state.is !== "running") return true;
+  const { stoppedAtMs, killedAtMs } = observed.state;
+  const { attempt } = observed;
+  const killDueMs = killAtMs ?? (stoppedAtMs ?? nowMs) + want.graceSeconds * 1000;
+  if (killedAtMs !== undefined) {
+    // SIGKILL cannot be refused, but a process in an uninterruptible call dies late.
+    if (nowMs >= killedAtMs + KILL_TAKES_AT_MOST_MS) return true;
+    draft.wakeAt(killedAtMs + KILL_TAKES_AT_MOST_MS);
+  } else if (nowMs >= killDueMs) {
+    const late = stoppedAtMs === undefined ? because : `${because}, and its grace is over`;
+    draft.add({ do: "signalContainer", container: container.name, attempt, signal: "kill", because: late });
+  } else {
+    if (stoppedAtMs === undefined) draft.add({ do: "signalContainer", container: container.name, attempt, signal: "stop", because });
+    draft.wakeAt(killDueMs);
+  }
+  return false;
+}
+
+/** Stops everything: apps and init containers first, then sidecars from the last to the first. True once nothing runs. */
+function planStopAll(want: WantedPod, draft: Draft, killAtMs: number | undefined, because: string): boolean {
+  const workers = allContainers(want).filter((container) => container.kind !== "sidecar");
+  const stopped = workers.map((container) => planStop(want, container, draft, killAtMs, because));
+  if (stopped.includes(false)) return false;
+  const sidecars = want.init.filter((container) => container.kind === "sidecar");
+  return sidecars.reverse().every((container) => planStop(want, container, draft, killAtMs, because));
+}
+
+/** The pod ended by itself: it keeps its record, status and logs until its object is deleted, and gives everything else back. */
+function planRetirement(want: WantedPod, draft: Draft): void {
+  if (!planStopAll(want, draft, undefined, "the pod has ended")) return;
+  const because = "the pod has ended";
+  for (const [container, { attempt, state }] of draft.have.containers) {
+    if (state.is === "exited" && !state.forgotten) draft.add({ do: "forgetContainer", container, attempt, because });
+  }
+  if (draft.have.busy.size === 0 && draft.isEmpty) planTeardown(draft, because);
+}
+
+function planTermination(want: WantedPod, draft: Draft): void {
+  const { have } = draft;
+  if (isUntouched(have)) {
+    draft.finish();
+    return;
+  }
+  if (!planStopAll(want, draft, have.killAtMs, "the pod is being deleted")) return;
+  if (have.busy.size > 0) return;
+  planRemoval(draft, "the pod is being deleted");
+}
+
+function planRemoval(draft: Draft, because: string): void {
+  if (draft.have.busy.size > 0) return;
+  if (!planTeardown(draft, because)) return;
+  if (draft.have.folders !== "none") draft.add({ do: "removeFolders", because });
+  else draft.finish();
+}
+
+/** Gives back whatever was begun, in the opposite order. True once nothing is owed. */
+function planTeardown(draft: Draft, because: string): boolean {
+  const { begun } = draft.have;
+  if (begun.has("sandbox")) {
+    draft.add({ do: "removeSandbox", because });
+    return false;
+  }
+  // Without processes these no longer depend on each other.
+  if (begun.has("netns")) draft.add({ do: "releaseNetns", because });
+  else if (begun.has("address")) draft.add({ do: "releaseAddress", because });
+  if (begun.has("volumes")) draft.add({ do: "unmountVolumes", because });
+  return begun.size === 0;
+}
+
+function isUntouched(have: ObservedPod): boolean {
+  return have.folders === "none" && have.begun.size === 0 && have.busy.size === 0;
+}
+
+/** Collects steps, leaving out what failed a moment ago and what is under way. */
+class Draft {
+  readonly have: ObservedPod;
+  readonly nowMs: number;
+  readonly #steps: PodStep[] = [];
+  #wakeAtMs: number | undefined;
+  #gone = false;
+
+  constructor(have: ObservedPod, nowMs: number) {
+    this.have = have;
+    this.nowMs = nowMs;
+  }
+
+  get isEmpty(): boolean {
+    return this.#steps.length === 0;
+  }
+
+  add(step: PodStep): void {
+    if (this.have.busy.has(stepSubject(step))) return;
+    const failure = this.have.failures.get(stepKey(step));
+    if (failure !== undefined && this.nowMs < failure.retryAtMs) this.wakeAt(failure.retryAtMs);
+    else this.#steps.push(step);
+  }
+
+  wakeAt(atMs: number): void {
+    this.#wakeAtMs = Math.min(this.#wakeAtMs ?? Number.POSITIVE_INFINITY, atMs);
+  }
+
+  finish(): void {
+    this.#gone = true;
+  }
+
+  plan(): Plan {
+    return { steps: this.#steps, wakeAtMs: this.#wakeAtMs, gone: this.#gone };
+  }
+}
+
+/** The plan on one line, for the log. */
+export function describePlan(plan: Plan): string {
+  return plan.steps.map((step) => `${stepKey(step)} (${step.because})`).join("; ");
+}

@@ -1,0 +1,289 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { ContainerStatus } from "@tessera/proto";
+import type { Pods } from "./pods.ts";
+import { TestNode, until } from "./testing/harness.ts";
+import { container, deleted, pod } from "./testing/pod-builder.ts";
+
+describe("pods on a node", () => {
+  let node: TestNode;
+  let pods: Pods;
+  beforeEach(async () => {
+    node = await TestNode.make();
+    pods = await node.agent();
+  });
+  afterEach(async () => {
+    await pods.stop();
+    await node.remove();
+  });
+
+  const status = (uid: string) => node.statuses.get(uid);
+  const phase = (uid: string) => status(uid)?.phase;
+  const main = (uid: string): ContainerStatus | undefined => status(uid)?.containerStatuses?.[0];
+  const seen = () => ({ statuses: [...node.statuses], events: node.events });
+  const running = (uid: string) => until(() => phase(uid) === "Running" && main(uid)?.ready === true, seen);
+
+  it("runs a pod and reports once when it is up", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    assert.equal(node.reportCount.get("uid-a"), 1);
+    assert.equal(status("uid-a")?.podIP, "10.64.1.2");
+    assert.deepEqual(status("uid-a")?.hostIPs, [{ ip: "192.0.2.1" }]);
+    assert.match(main("uid-a")?.containerID ?? "", /^tessera:\/\/[0-9a-f]{64}$/);
+    const conditions = Object.fromEntries((status("uid-a")?.conditions ?? []).map((one) => [one.type, one.status]));
+    assert.deepEqual(conditions, { PodReadyToStartContainers: "True", Initialized: "True", Ready: "True", ContainersReady: "True" });
+    assert.deepEqual(
+      node.events.map((event) => event.reason),
+      ["Pulled", "Created", "Started"],
+    );
+  });
+
+  it("stops containers with SIGTERM, then leaves nothing and says so", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    pods.assign(deleted(pod("a"), 30));
+    await until(() => node.gone.has("uid-a"), seen);
+    assert.equal(main("uid-a")?.state?.terminated?.exitCode, 143);
+    assert.deepEqual(await node.leftovers(), []);
+    assert.equal(pods.get("uid-a"), undefined);
+  });
+
+  it("kills what ignores SIGTERM when the grace is over", async () => {
+    pods.assign(pod("a", { containers: [container("main", { command: ["ignore-signals"] })] }));
+    await running("uid-a");
+    pods.assign(deleted(pod("a"), 30));
+    await until(() => node.events.some((event) => event.reason === "Killing"), seen);
+    await until(() => pods.get("uid-a")?.state.busy.size === 0);
+    node.clock.advance(29_000);
+    assert.equal(node.gone.size, 0);
+    node.clock.advance(1_000);
+    await until(() => node.gone.has("uid-a"), seen);
+    assert.equal(main("uid-a")?.state?.terminated?.exitCode, 137);
+  });
+
+  it("takes a shorter grace period from a second deletion, never a longer one", async () => {
+    pods.assign(pod("a", { containers: [container("main", { command: ["ignore-signals"] })] }));
+    await running("uid-a");
+    pods.assign(deleted(pod("a"), 30));
+    await until(() => node.events.some((event) => event.reason === "Killing"), seen);
+    pods.assign(deleted(pod("a"), 3000));
+    pods.assign(deleted(pod("a"), 5));
+    await until(() => pods.get("uid-a")?.state.busy.size === 0);
+    node.clock.advance(5_000);
+    await until(() => node.gone.has("uid-a"), seen);
+  });
+
+  it("answers for a pod it never held: gone", async () => {
+    pods.assign(deleted(pod("never"), 30));
+    await until(() => node.gone.has("uid-never"), seen);
+    assert.deepEqual(await node.leftovers(), []);
+  });
+
+  it("removes a pod whose object is gone at once, without grace", async () => {
+    pods.assign(pod("a", { containers: [container("main", { command: ["ignore-signals"] })] }));
+    await running("uid-a");
+    pods.release("uid-a");
+    await until(() => node.gone.has("uid-a"), seen);
+    assert.deepEqual(await node.leftovers(), []);
+  });
+
+  it("runs init containers in order, and the others after them", async () => {
+    const init = [container("first", { command: ["exit 0"] }), container("second", { command: ["exit 0"] })];
+    pods.assign(pod("a", { initContainers: init, containers: [container("main"), container("side")] }));
+    await running("uid-a");
+    assert.deepEqual(
+      node.kernel.starts.map((start) => start.split("/")[1]),
+      ["first_0", "second_0", "main_0", "side_0"],
+    );
+    assert.deepEqual(
+      status("uid-a")?.initContainerStatuses?.map((one) => [one.ready, one.state?.terminated?.reason]),
+      [
+        [true, "Completed"],
+        [true, "Completed"],
+      ],
+    );
+  });
+
+  it("starts a sidecar before the containers after it and stops it after them", async () => {
+    const sidecar = container("proxy", { restartPolicy: "Always" });
+    pods.assign(pod("a", { initContainers: [sidecar], containers: [container("main")] }));
+    await running("uid-a");
+    assert.deepEqual(
+      node.kernel.starts.map((start) => start.split("/")[1]),
+      ["proxy_0", "main_0"],
+    );
+    pods.assign(deleted(pod("a", { initContainers: [sidecar] }), 30));
+    await until(() => node.gone.has("uid-a"), seen);
+    const killed = node.events.filter((event) => event.reason === "Killing").map((event) => event.message);
+    assert.deepEqual(killed, ["Stopping container main", "Stopping container proxy"]);
+  });
+
+  it("restarts a container at once, then with growing delays, and shows CrashLoopBackOff with the last exit", async () => {
+    pods.assign(pod("a", { containers: [container("main", { command: ["exit 3"] })] }));
+    await until(() => main("uid-a")?.state?.waiting?.reason === "CrashLoopBackOff", seen);
+    assert.equal(main("uid-a")?.restartCount, 1);
+    assert.equal(main("uid-a")?.lastState?.terminated?.exitCode, 3);
+    assert.equal(main("uid-a")?.lastState?.terminated?.reason, "Error");
+    assert.match(main("uid-a")?.state?.waiting?.message ?? "", /^back-off 10s restarting failed container=main pod=a_default\(uid-a\)$/);
+    assert.equal(phase("uid-a"), "Running");
+    node.clock.advance(10_000);
+    await until(() => main("uid-a")?.state?.waiting?.message?.startsWith("back-off 20s") ?? false, seen);
+    assert.equal(main("uid-a")?.restartCount, 2);
+    assert.ok(
+      node.events.some((event) => event.reason === "BackOff" && event.message.includes("Back-off restarting failed container main")),
+    );
+  });
+
+  it("ends a pod that is not to be restarted and gives back all but its record and logs", async () => {
+    pods.assign(pod("a", { restartPolicy: "Never", containers: [container("main", { command: ["exit 0"] })] }));
+    await until(() => phase("uid-a") === "Succeeded", seen);
+    await until(
+      async () => (await node.leftovers()).length === 1,
+      () => node.leftovers(),
+    );
+    assert.deepEqual(await node.leftovers(), ["folder uid-a"]);
+    assert.equal(main("uid-a")?.state?.terminated?.reason, "Completed");
+    assert.equal(status("uid-a")?.podIP, "10.64.1.2");
+    pods.assign(pod("b", { restartPolicy: "OnFailure", containers: [container("main", { command: ["exit 0"] })] }));
+    await until(() => phase("uid-b") === "Succeeded", seen);
+    pods.assign(pod("c", { restartPolicy: "Never", containers: [container("main", { command: ["exit 4"] })] }));
+    await until(() => phase("uid-c") === "Failed", seen);
+    assert.deepEqual(node.kernel.starts.length, 3);
+  });
+
+  it("fails a pod whose init container fails and may not run again", async () => {
+    pods.assign(pod("a", { restartPolicy: "Never", initContainers: [container("setup", { command: ["exit 1"] })] }));
+    await until(() => phase("uid-a") === "Failed", seen);
+    assert.equal(status("uid-a")?.initContainerStatuses?.[0]?.state?.terminated?.exitCode, 1);
+    assert.equal(main("uid-a")?.state?.waiting?.reason, "PodInitializing");
+    assert.deepEqual(
+      node.kernel.starts.map((start) => start.split("/")[1]),
+      ["setup_0"],
+    );
+  });
+
+  it("says what to do about an absent image, and starts when it is loaded", async () => {
+    pods.assign(pod("a", { containers: [container("main", { image: "nowhere" })] }));
+    await until(() => main("uid-a")?.state?.waiting?.reason === "ErrImagePull", seen);
+    assert.match(main("uid-a")?.state?.waiting?.message ?? "", /image "nowhere" is not on this node.*tsctl image load/);
+    assert.equal(phase("uid-a"), "Pending");
+    await until(() => pods.get("uid-a")?.state.busy.size === 0);
+    node.clock.advance(2_000);
+    await until(() => main("uid-a")?.state?.waiting?.reason === "ImagePullBackOff", seen);
+    node.images.images.set("nowhere", (await node.images.resolve("app")) ?? assert.fail());
+    pods.poke("images");
+    await running("uid-a");
+  });
+
+  it("does not try to pull when the policy is Never", async () => {
+    pods.assign(pod("a", { containers: [container("main", { image: "nowhere", imagePullPolicy: "Never" })] }));
+    await until(() => main("uid-a")?.state?.waiting?.reason === "ErrImageNeverPull", seen);
+  });
+
+  it("names a ConfigMap that the environment lacks, and starts once it comes", async () => {
+    const env = [{ name: "COLOUR", valueFrom: { configMapKeyRef: { name: "paint", key: "colour" } } }];
+    node.objects.set({ kind: "ConfigMap", namespace: "default", name: "paint" }, undefined);
+    pods.assign(pod("a", { containers: [container("main", { env })] }));
+    await until(() => main("uid-a")?.state?.waiting?.reason === "CreateContainerConfigError", seen);
+    assert.equal(main("uid-a")?.state?.waiting?.message, 'configmap "paint" not found');
+    node.objects.set(
+      { kind: "ConfigMap", namespace: "default", name: "paint" },
+      { metadata: { resourceVersion: "7" }, data: { colour: "red" } },
+    );
+    pods.objectsChanged(new Set(["ConfigMap/default/paint"]));
+    await running("uid-a");
+    const started = node.kernel.sandboxes.get("uid-a")?.containers.get("main_0");
+    assert.ok(started?.spec.process.env.includes("COLOUR=red"));
+  });
+
+  it("counts a command that does not exist as an attempt that failed to start", async () => {
+    pods.assign(pod("a", { containers: [container("main", { command: ["/no/such/thing"] })] }));
+    await until(() => main("uid-a")?.state?.waiting?.reason === "RunContainerError", seen);
+    assert.match(main("uid-a")?.state?.waiting?.message ?? "", /\/no\/such\/thing: no such file/);
+    assert.deepEqual([main("uid-a")?.lastState?.terminated?.reason, main("uid-a")?.lastState?.terminated?.exitCode], ["StartError", 128]);
+    pods.assign(pod("b", { restartPolicy: "Never", containers: [container("main", { command: ["/no/such/thing"] })] }));
+    await until(() => phase("uid-b") === "Failed", seen);
+    assert.equal(main("uid-b")?.state?.terminated?.reason, "StartError");
+  });
+
+  it("waits with a clear word while no address is free, and goes on when one is", async () => {
+    await pods.stop();
+    node.podCidr = "10.64.9.0/30";
+    pods = await node.agent();
+    pods.assign(pod("a"));
+    await running("uid-a");
+    pods.assign(pod("b"));
+    const failed = () => node.events.find((event) => event.reason === "FailedCreatePodSandBox");
+    await until(() => failed() !== undefined && main("uid-b") !== undefined, seen);
+    assert.match(failed()?.message ?? "", /no free address in 10\.64\.9\.0\/30: all 1 are in use/);
+    assert.equal(main("uid-b")?.state?.waiting?.reason, "ContainerCreating");
+    assert.match(main("uid-b")?.state?.waiting?.message ?? "", /no free address/);
+    pods.assign(deleted(pod("a"), 0));
+    await running("uid-b");
+  });
+
+  it("undoes a sandbox that failed half-way and tries again", async () => {
+    node.network.failure = new Error("rtnetlink: no buffer space");
+    pods.assign(pod("a"));
+    await until(() => node.events.some((event) => event.reason === "FailedCreatePodSandBox"), seen);
+    await until(() => pods.get("uid-a")?.state.busy.size === 0);
+    node.clock.advance(1_000);
+    await running("uid-a");
+  });
+
+  it("makes a new sandbox when the shim is killed, and counts the restart", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    node.kernel.loseSandbox("uid-a");
+    await until(() => main("uid-a")?.restartCount === 1 && main("uid-a")?.ready === true, seen);
+    assert.equal(main("uid-a")?.lastState?.terminated?.reason, "ContainerStatusUnknown");
+    assert.ok(node.events.some((event) => event.reason === "SandboxChanged"));
+  });
+
+  it("finds its pods again after being killed and restarts none", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    await pods.stop();
+    pods = await node.agent();
+    assert.equal(pods.get("uid-a")?.want.name, "a");
+    await running("uid-a");
+    assert.equal(main("uid-a")?.restartCount, 0);
+    assert.deepEqual(node.kernel.starts, ["uid-a/main_0"]);
+  });
+
+  it("learns on its return how containers ended while it was away", async () => {
+    pods.assign(pod("a", { restartPolicy: "Never" }));
+    await running("uid-a");
+    await pods.stop();
+    node.kernel.end("uid-a", "main_0", { exitCode: 9, oomKilled: true });
+    pods = await node.agent();
+    await until(() => phase("uid-a") === "Failed", seen);
+    assert.deepEqual([main("uid-a")?.state?.terminated?.reason, main("uid-a")?.state?.terminated?.exitCode], ["OOMKilled", 9]);
+  });
+
+  it("does not run a pod again that has ended, though its own record was lost", async () => {
+    const object = pod("a", { restartPolicy: "Never" });
+    object.status = {
+      phase: "Running",
+      containerStatuses: [{ name: "main", restartCount: 0, image: "app", state: { running: { startedAt: "2026-01-02T03:00:00Z" } } }],
+    };
+    pods.assign(object);
+    await until(() => phase("uid-a") === "Failed", seen);
+    assert.equal(main("uid-a")?.state?.terminated?.reason, "ContainerStatusUnknown");
+    assert.deepEqual(node.kernel.starts, []);
+  });
+
+  it("removes what no record owns when it starts", async () => {
+    await pods.stop();
+    node.network.netns.set("uid-ghost", "10.64.1.77");
+    pods = await node.agent();
+    assert.deepEqual(await node.leftovers(), []);
+  });
+
+  it("replaces a running container when its image changes", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    pods.assign(pod("a", { containers: [container("main", { image: "other" })] }));
+    await until(() => main("uid-a")?.restartCount === 1 && main("uid-a")?.image === "other", seen);
+  });
+});

@@ -1,0 +1,178 @@
+import { type Pod, TesseraError } from "@tessera/proto";
+import type { HostFiles, NodeNetwork, Runtime, RuntimeEvent, SandboxState } from "@tessera/runtime-native";
+import type { ImageStore } from "../images/index.ts";
+import type { AddressPool } from "../network/addresses.ts";
+import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
+import { envReferences } from "../process/env.ts";
+import { volumeReferences } from "../volumes/content.ts";
+import type { PodDependencies } from "./dependencies.ts";
+import { newRecord } from "./record.ts";
+import { seedFromStatus } from "./seed.ts";
+import { PodState } from "./state.ts";
+import { type PodStore, podFolders } from "./store.ts";
+import { toWanted, type WantedPod } from "./wanted.ts";
+import { PodWorker, type Poke } from "./worker.ts";
+
+export interface PodsDependencies extends PodDependencies {
+  readonly runtime: Runtime;
+  readonly network: NodeNetwork;
+  readonly hostFiles: HostFiles;
+  readonly images: ImageStore;
+  readonly addresses: AddressPool;
+  readonly objects: ReferencedObjects;
+  readonly store: PodStore;
+}
+
+/** All pods of the node: one worker each, and who hears of what. */
+export class Pods {
+  readonly #deps: PodsDependencies;
+  readonly #workerDeps: PodDependencies;
+  readonly #workers = new Map<string, PodWorker>();
+  #stopped = false;
+
+  constructor(deps: PodsDependencies) {
+    this.#deps = deps;
+    const { reports } = deps;
+    this.#workerDeps = {
+      ...deps,
+      reports: {
+        ...reports,
+        status: (want, status) => reports.status(want, status),
+        event: (want, event) => reports.event(want, event),
+        gone: (want) => {
+          this.#workers.delete(want.uid);
+          reports.gone(want);
+        },
+      },
+    };
+  }
+
+  /**
+   * Finds again what an earlier agent left: pods by their records, sandboxes by the runtime. What belongs to no record is removed. Workers
+   * exist afterwards but do nothing before `start`.
+   */
+  async recover(signal: AbortSignal): Promise<void> {
+    const { store, runtime, addresses, clock, log } = this.#deps;
+    const { records, broken } = await store.load();
+    runtime.onEvent((event) => this.#hear(event));
+    const sandboxes = new Map((await runtime.recover(signal)).map((sandbox) => [sandbox.id, sandbox]));
+    const owners = new Set(records.map((record) => record.uid));
+    await addresses.load(owners);
+    await this.#removeOrphans(owners, [...sandboxes.values()], broken);
+    for (const record of records) {
+      try {
+        const state = PodState.recovered(record, addresses.addressOf(record.uid), sandboxes.get(record.uid), clock.now());
+        this.#add(toWanted(record.pod, record.released), state);
+      } catch (error) {
+        log.error({ pod: record.uid, err: error }, "could not recover a pod");
+      }
+    }
+    log.info({ pods: records.length, sandboxes: sandboxes.size }, "recovered");
+  }
+
+  start(): void {
+    for (const worker of this.#workers.values()) worker.start();
+  }
+
+  /** The pod should be as the object says. */
+  assign(pod: Pod): void {
+    if (this.#stopped) return;
+    const uid = pod.metadata?.uid ?? "";
+    const worker = this.#workers.get(uid);
+    if (worker === undefined) {
+      const { clock } = this.#deps;
+      const record = newRecord(uid, pod, clock.now());
+      seedFromStatus(record, pod, clock.now());
+      this.#add(toWanted(pod, false), PodState.fresh(record)).start();
+    } else if (worker.want.desire.is !== "remove") {
+      worker.update(toWanted(pod, false));
+    }
+  }
+
+  /** The pod's object is gone, or never was this node's. */
+  release(uid: string): void {
+    const worker = this.#workers.get(uid);
+    worker?.update(toWanted(worker.want.pod, true));
+  }
+
+  /** Removes what the control plane, knowing all, no longer knows. */
+  keepOnly(uids: ReadonlySet<string>): void {
+    for (const uid of [...this.#workers.keys()]) if (!uids.has(uid)) this.release(uid);
+  }
+
+  get(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+
+  all(): readonly PodWorker[] {
+    return [...this.#workers.values()];
+  }
+
+  objectsChanged(keys: ReadonlySet<string>): void {
+    for (const worker of this.#workers.values()) worker.objectsChanged(keys);
+  }
+
+  poke(what: Poke): void {
+    for (const worker of this.#workers.values()) worker.poke(what);
+  }
+
+  /** The ConfigMaps and Secrets that pods of this node name. */
+  references(): ObjectKey[] {
+    return this.all().flatMap(({ want }) => [
+      ...envReferences(want.pod),
+      ...(want.pod.spec?.volumes ?? []).flatMap((volume) => volumeReferences(volume, want.namespace)),
+    ]);
+  }
+
+  /** Lets go of all pods; they live on. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.all().map((worker) => worker.stop()));
+  }
+
+  #add(want: WantedPod, state: PodState): PodWorker {
+    const { store } = this.#deps;
+    const worker = new PodWorker(this.#workerDeps, {
+      want,
+      state,
+      folders: podFolders(store.root, want.uid),
+      file: store.file(state.record),
+    });
+    this.#workers.set(want.uid, worker);
+    return worker;
+  }
+
+  #hear(event: RuntimeEvent): void {
+    const worker = this.#workers.get(event.sandbox);
+    if (event.event === "containerExited") worker?.containerExited(event.container);
+    else worker?.sandboxLost();
+  }
+
+  /** What no record owns: left by a crash between the last steps of a removal, or of a node that lost its disk. */
+  async #removeOrphans(owners: ReadonlySet<string>, sandboxes: readonly SandboxState[], broken: readonly string[]): Promise<void> {
+    const { runtime, network, hostFiles, store, log } = this.#deps;
+    const attempt = async (what: string, id: string, remove: () => Promise<void>) => {
+      log.warn({ what, pod: id }, "removing what no pod owns");
+      await remove().catch((error: unknown) => log.error({ what, pod: id, err: error }, "could not remove it"));
+    };
+    for (const { id } of sandboxes) if (!owners.has(id)) await attempt("sandbox", id, () => runtime.removeSandbox(id));
+    for (const id of await network.listNetns()) {
+      if (!owners.has(id)) await attempt("network namespace", id, () => network.releaseNetns(id));
+    }
+    for (const uid of broken) {
+      const { root } = podFolders(store.root, uid);
+      await attempt("folder", uid, async () => {
+        await runtime.removeSandbox(uid);
+        await hostFiles.unmountBelow(root);
+        await hostFiles.removeTree(root);
+      });
+    }
+  }
+}
+
+/** Finds a pod by uid for a stream, or says that it is not here. */
+export function requirePod(pods: Pods, uid: string): PodWorker {
+  const worker = pods.get(uid);
+  if (worker === undefined) throw new TesseraError("NotFound", `pod ${uid} is not on this node`);
+  return worker;
+}

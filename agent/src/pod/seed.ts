@@ -1,0 +1,52 @@
+import type { ContainerStatus, Pod } from "@tessera/proto";
+import { SIGTERM } from "../process/signals.ts";
+import { Terminated } from "./reasons.ts";
+import type { ContainerExit, PodRecord } from "./record.ts";
+
+/**
+ * Takes over from the object's status what an earlier life of this node did for the pod, when its own record is lost (a new disk). Without
+ * this a pod that is to run once would run again.
+ */
+export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void {
+  const { phase, initContainerStatuses, containerStatuses } = pod.status ?? {};
+  if (phase !== "Running" && phase !== "Succeeded" && phase !== "Failed") return;
+  for (const status of [...(initContainerStatuses ?? []), ...(containerStatuses ?? [])]) {
+    const exit = lastKnownExit(status, nowMs);
+    if (exit === undefined || !status.name) continue;
+    record.containers[status.name] = {
+      attempt: exit.attempt,
+      image: status.image ?? "",
+      imageName: status.image ?? "",
+      imageId: status.imageID ?? "",
+      stopSignal: SIGTERM,
+      exit,
+      backoffMs: 0,
+    };
+  }
+}
+
+function lastKnownExit(status: ContainerStatus, nowMs: number): ContainerExit | undefined {
+  const attempt = status.restartCount ?? 0;
+  const ended = status.state?.terminated ?? (status.state?.waiting ? status.lastState?.terminated : undefined);
+  if (ended !== undefined) {
+    return {
+      attempt,
+      exitCode: ended.exitCode ?? 0,
+      signal: ended.signal ?? 0,
+      reason: ended.reason ?? "",
+      message: ended.message ?? "",
+      startedAtMs: Date.parse(ended.startedAt ?? "") || 0,
+      finishedAtMs: Date.parse(ended.finishedAt ?? "") || nowMs,
+    };
+  }
+  if (status.state?.running === undefined) return undefined;
+  return {
+    attempt,
+    exitCode: 137,
+    signal: 0,
+    reason: Terminated.statusUnknown,
+    message: "the node lost its record of the container; nobody saw its exit code",
+    startedAtMs: Date.parse(status.state.running.startedAt ?? "") || 0,
+    finishedAtMs: nowMs,
+  };
+}

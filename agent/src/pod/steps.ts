@@ -1,0 +1,344 @@
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { TesseraError } from "@tessera/proto";
+import { RuntimeError } from "@tessera/runtime-native";
+import { podHostname, podHosts, podResolvConf } from "../process/dns.ts";
+import type { PodFacts } from "../process/fields.ts";
+import type { GivenFile } from "../process/mounts.ts";
+import { podResources } from "../process/resources.ts";
+import { SIGKILL, SIGTERM, signalNumber } from "../process/signals.ts";
+import { podSysctls } from "../process/sysctls.ts";
+import { resolveUser } from "../process/user.ts";
+import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
+import type { PodDependencies, PodEvent } from "./dependencies.ts";
+import type { PodStep, StepOf } from "./plan.ts";
+import { EventReason, Terminated, Waiting } from "./reasons.ts";
+import { type Acquisition, attemptId } from "./record.ts";
+import type { PodState } from "./state.ts";
+import { failingAs, StepError } from "./step-error.ts";
+import type { PodFolders, RecordFile } from "./store.ts";
+import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
+
+/** What a step works with. `want` is the newest wanted pod at the time the step starts. */
+export interface StepContext extends PodDependencies {
+  readonly want: WantedPod;
+  readonly state: PodState;
+  readonly folders: PodFolders;
+  readonly file: RecordFile;
+  readonly emit: (event: PodEvent) => void;
+}
+
+/** A step without executor does not compile. */
+type Executors = { [K in PodStep["do"]]: (step: StepOf<K>, context: StepContext, signal: AbortSignal) => Promise<void> };
+
+/**
+ * What each step that acquires something owes. It is in the record before the step begins, and stays there until the undo is done: each
+ * undo below is right when the step never ran, half ran, or ran twice.
+ */
+const OWES: Partial<Record<PodStep["do"], Acquisition>> = {
+  allocateAddress: "address",
+  createNetns: "netns",
+  mountVolume: "volumes",
+  createSandbox: "sandbox",
+};
+
+/** Writes down what the step will owe, then does it. */
+export async function runStep<K extends PodStep["do"]>(step: StepOf<K>, context: StepContext, signal: AbortSignal): Promise<void> {
+  const { state, file, failpoint } = context;
+  failpoint?.(`${step.do}:before`);
+  const owes = OWES[step.do];
+  if (owes !== undefined && !state.record.begun.includes(owes)) {
+    state.record.begun.push(owes);
+    await file.save();
+  }
+  failpoint?.(`${step.do}:begun`);
+  // The table's entry for `do` takes this very step; TypeScript cannot follow the correlation through the index.
+  await (EXECUTORS[step.do] as (step: PodStep, context: StepContext, signal: AbortSignal) => Promise<void>)(step, context, signal);
+  failpoint?.(`${step.do}:done`);
+}
+
+const EXECUTORS: Executors = {
+  async makeFolders(_step, { want, state, folders, file }) {
+    // One write for all that the pod's start will owe, so that the steps after this one need not wait for the disk again.
+    const owed: Acquisition[] = want.hostNetwork ? ["sandbox"] : ["address", "netns", "sandbox"];
+    if (want.volumes.length > 0) owed.push("volumes");
+    state.record.begun = [...new Set([...state.record.begun, ...owed])];
+    state.enterContainers(want, SIGTERM);
+    state.folders = "unclear";
+    await file.create();
+    const logs = [...want.init, ...want.apps].map((container) => join(folders.logs, container.name));
+    const paths = [folders.etc, folders.volumes, folders.containers, ...logs];
+    await Promise.all(paths.map((path) => mkdir(path, { recursive: true, mode: 0o700 })));
+    state.folders = "there";
+  },
+
+  async allocateAddress(_step, { want, state, addresses }) {
+    state.address = await addresses.allocate(want.uid);
+    state.record.address = state.address;
+  },
+
+  async createNetns(_step, { want, state, network }) {
+    if (state.address === undefined) throw new TesseraError("InternalError", "a network namespace was asked for before an address");
+    state.netns = "unclear";
+    const { path } = await network.createPodNetns({ id: want.uid, address: state.address });
+    state.netnsPath = path;
+    state.netns = "there";
+  },
+
+  async mountVolume({ volume: name }, context) {
+    const { want, state, folders, volumes } = context;
+    const volume = want.pod.spec?.volumes?.find((one) => one.name === name);
+    if (volume === undefined) throw new TesseraError("InternalError", `the pod has no volume "${name}"`);
+    state.noteVolumeRead(name);
+    const prepared = await volumes.setUp({ pod: want.pod, volume, folder: folders.volumes, facts: podFacts(context) });
+    state.noteVolumeReady(name, prepared);
+  },
+
+  async createSandbox(_step, context, signal) {
+    const { want, state, runtime, node } = context;
+    const { pod } = want;
+    for (const field of ["shareProcessNamespace"] as const) {
+      if (pod.spec?.[field]) throw new TesseraError("Invalid", `spec.${field} is not supported yet`);
+    }
+    if (pod.spec?.hostUsers === false) throw new TesseraError("Invalid", "spec.hostUsers: user namespaces are not supported yet");
+    const sysctls = podSysctls(pod);
+    state.sandbox = "unclear";
+    const [sandbox] = await Promise.all([
+      runtime.createSandbox(
+        {
+          id: want.uid,
+          hostname: podHostname(pod, node.hostname),
+          network: want.hostNetwork ? { kind: "host" } : { kind: "netns", path: state.netnsPath },
+          hostIpc: pod.spec?.hostIPC ?? false,
+          cgroup: `pod${want.uid}`,
+          resources: podResources(pod, node.podPidsLimit),
+          sysctls,
+        },
+        signal,
+      ),
+      writeEtcFiles(context),
+    ]);
+    context.log.debug({ pod: want.uid, shim: sandbox.pid }, "sandbox created");
+    state.sandbox = "there";
+  },
+
+  async prepareContainer({ container: name, attempt }, context) {
+    const { want, state, folders, images } = context;
+    const container = wantedContainer(want, name);
+    const paths = attemptFolders(folders, name, attempt);
+    const [image] = await Promise.all([
+      findImage(container, context),
+      failingAs(Waiting.createError, () => makeAttemptFolders(paths, context)),
+      failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
+    ]);
+    const lower = await failingAs(Waiting.createError, () => images.prepareRootfs(image));
+    const user = await failingAs(Waiting.configError, () =>
+      resolveUser({
+        pod: want.pod.spec?.securityContext ?? {},
+        container: container.spec.securityContext ?? {},
+        imageUser: image.config.user,
+        lower,
+      }),
+    );
+    state.prepared.set(name, { attempt, image, lower, user });
+  },
+
+  async startContainer({ container: name, attempt }, context, signal) {
+    const { want, state, folders, runtime, file, objects, node, emit, clock, failpoint } = context;
+    const container = wantedContainer(want, name);
+    const prepared = state.prepared.get(name);
+    if (prepared === undefined) throw new TesseraError("InternalError", `container "${name}" was to start before it was prepared`);
+    const { image, lower, user } = prepared;
+    const given = givenFiles(container, context, attempt);
+    const facts = podFacts(context);
+    const spec = await failingAs(Waiting.configError, () =>
+      buildContainerSpec({
+        want,
+        container,
+        attempt,
+        image,
+        lower,
+        user,
+        folders,
+        volumes: state.preparedVolumes,
+        objects,
+        facts,
+        node,
+        given,
+      }),
+    );
+    const isNew = attempt !== state.container(name).attempt;
+    state.beginAttempt(name, attempt, container.image);
+    const remembered = state.container(name);
+    remembered.imageId = image.digests[0] ?? image.id;
+    remembered.imageName = image.names[0] ?? container.image;
+    remembered.stopSignal = signalNumber(image.config.stopSignal);
+    // The first attempt is in the record since the pod's first write.
+    if (isNew) await file.save();
+    failpoint?.("startContainer:recorded");
+    const fieldPath = fieldPathOf(container);
+    try {
+      const running = await runtime.startContainer(want.uid, spec, signal);
+      state.noteStarted(name, running.startedAtMs);
+    } catch (error) {
+      if (!isStartError(error)) {
+        state.noteUnclear(name);
+        throw new StepError(Waiting.createError, messageOf(error), { cause: error });
+      }
+      const at = clock.now();
+      state.noteExited(name, startErrorExit(attempt, messageOf(error), at));
+      emit({ type: "Warning", reason: EventReason.failed, message: `Error: ${messageOf(error)}`, fieldPath });
+      return;
+    }
+    emit({ type: "Normal", reason: EventReason.created, message: `Created container: ${name}`, fieldPath });
+    emit({ type: "Normal", reason: EventReason.started, message: `Started container ${name}`, fieldPath });
+  },
+
+  async signalContainer({ container: name, attempt, signal: kind }, { want, state, runtime, clock, emit }) {
+    const isFirst = state.containers.get(name)?.state;
+    if (isFirst?.is === "running" && isFirst.stoppedAtMs === undefined) {
+      const container = wantedContainer(want, name);
+      const message = `Stopping container ${name}`;
+      emit({ type: "Normal", reason: EventReason.killing, message, fieldPath: fieldPathOf(container) });
+    }
+    const number = kind === "kill" ? SIGKILL : state.container(name).stopSignal;
+    await runtime.signalContainer(want.uid, attemptId(name, attempt), number);
+    state.noteSignalled(name, kind, clock.now());
+  },
+
+  async forgetContainer({ container: name, attempt }, { want, state, folders, runtime, hostFiles }) {
+    await runtime.removeContainer(want.uid, attemptId(name, attempt));
+    await hostFiles.removeTree(attemptFolders(folders, name, attempt).root);
+    state.noteForgotten(name);
+  },
+
+  async removeSandbox(_step, { want, state, runtime, clock }) {
+    await runtime.removeSandbox(want.uid);
+    state.noteSandboxRemoved(clock.now());
+  },
+
+  async releaseNetns(_step, { want, state, network }) {
+    await network.releaseNetns(want.uid);
+    state.netns = "none";
+    state.netnsPath = "";
+    state.noteReleased("netns");
+  },
+
+  async releaseAddress(_step, { want, state, addresses }) {
+    await addresses.release(want.uid);
+    state.address = undefined;
+    state.noteReleased("address");
+  },
+
+  async unmountVolumes(_step, { state, folders, volumes }) {
+    await volumes.tearDown(folders.volumes);
+    state.noteVolumesRemoved();
+  },
+
+  async removeFolders(_step, { state, folders, file, hostFiles, failpoint }) {
+    await file.close();
+    failpoint?.("removeFolders:closed");
+    await hostFiles.removeTree(folders.root);
+    state.folders = "none";
+  },
+};
+
+function wantedContainer(want: WantedPod, name: string): WantedContainer {
+  const container = findContainer(want, name);
+  if (container === undefined) throw new TesseraError("InternalError", `the pod has no container "${name}"`);
+  return container;
+}
+
+async function findImage(container: WantedContainer, { images, emit }: StepContext) {
+  const image = await failingAs(Waiting.invalidImageName, () => images.resolve(container.image));
+  if (image !== undefined) {
+    const message = `Container image "${container.image}" already present on machine`;
+    emit({ type: "Normal", reason: EventReason.pulled, message, fieldPath: fieldPathOf(container) });
+    return image;
+  }
+  const absent = `image "${container.image}" is not on this node`;
+  if (container.spec.imagePullPolicy === "Never") {
+    throw new StepError(Waiting.errImageNeverPull, `${absent} and imagePullPolicy is Never: load it with \`tsctl image load FILE\``);
+  }
+  throw new StepError(
+    Waiting.errImagePull,
+    `${absent}, and this version cannot pull from a registry yet: load it on all nodes with \`tsctl image load FILE\``,
+  );
+}
+
+async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { hostFiles }: StepContext): Promise<void> {
+  try {
+    await mkdir(paths.root, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    // From a start that a crash or an error cut short: what is in it cannot be trusted.
+    await hostFiles.removeTree(paths.root);
+    await mkdir(paths.root, { mode: 0o700 });
+  }
+  await Promise.all([
+    // The upper folder's mode and owner are what the container sees as its root.
+    mkdir(paths.upper, { mode: 0o755 }),
+    mkdir(paths.work, { mode: 0o700 }),
+    mkdir(paths.mountpoint, { mode: 0o700 }),
+    // Whoever the container runs as may leave its last words.
+    writeFile(paths.terminationLog, "", { flag: "wx" }).then(() => chmod(paths.terminationLog, 0o666)),
+  ]);
+}
+
+/** The logs of this attempt and of the one before it are kept. */
+async function removeOldLogs(folder: string, attempt: number): Promise<void> {
+  if (attempt < 2) return;
+  for (const name of await readdir(folder)) {
+    if (Number.parseInt(name, 10) < attempt - 1) await rm(join(folder, name), { force: true });
+  }
+}
+
+async function writeEtcFiles({ want, state, folders, node }: StepContext): Promise<void> {
+  const [nodeHosts, nodeResolvConf] = await Promise.all([
+    want.hostNetwork ? readFile("/etc/hosts", "utf8") : "",
+    readFile("/etc/resolv.conf", "utf8").catch(() => ""),
+  ]);
+  const hostname = podHostname(want.pod, node.hostname);
+  const addresses = state.address === undefined ? [] : [state.address];
+  const write = (name: string, text: string) => writeFile(join(folders.etc, name), text, { mode: 0o644 });
+  await Promise.all([
+    write("hosts", podHosts(want.pod, { hostname, addresses, nodeHosts })),
+    write("hostname", `${hostname}\n`),
+    write("resolv.conf", podResolvConf(want.pod, nodeResolvConf)),
+  ]);
+}
+
+function givenFiles(container: WantedContainer, { folders }: StepContext, attempt: number): GivenFile[] {
+  const etc = ["hosts", "hostname", "resolv.conf"].map((name) => ({ source: join(folders.etc, name), destination: `/etc/${name}` }));
+  const destination = container.spec.terminationMessagePath ?? "/dev/termination-log";
+  return [...etc, { source: attemptFolders(folders, container.name, attempt).terminationLog, destination }];
+}
+
+export function podFacts({ want, state, node }: Pick<StepContext, "want" | "state" | "node">): PodFacts {
+  const podAddresses = want.hostNetwork ? node.addresses : state.address === undefined ? [] : [state.address];
+  return { hostAddresses: node.addresses, podAddresses, nodeCpuMillis: node.cpuMillis, nodeMemoryBytes: node.memoryBytes };
+}
+
+/** Kubernetes' exit code for a container that could not be started at all. */
+const START_ERROR_EXIT_CODE = 128;
+
+function startErrorExit(attempt: number, message: string, atMs: number) {
+  return {
+    attempt,
+    exitCode: START_ERROR_EXIT_CODE,
+    signal: 0,
+    reason: Terminated.startError,
+    message,
+    startedAtMs: 0,
+    finishedAtMs: atMs,
+  };
+}
+
+/** A fault of the container itself, as opposed to one of the sandbox or the agent: it counts as an attempt. */
+function isStartError(error: unknown): boolean {
+  return error instanceof RuntimeError && error.reason !== "NotFound" && error.reason !== "AlreadyExists" && error.reason !== "Cancelled";
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

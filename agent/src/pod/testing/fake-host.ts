@@ -1,0 +1,94 @@
+import { mkdir, rm } from "node:fs/promises";
+import type { HostFiles, NodeNetwork, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
+import type { ImageStore, LocalImage } from "../../images/index.ts";
+
+/** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
+export class FakeNetwork implements NodeNetwork {
+  readonly netns = new Map<string, string>();
+  peers: readonly PeerNode[] = [];
+  nodeCidr = "";
+  /** Thrown by the next createPodNetns. */
+  failure: Error | undefined;
+
+  async ensureNode(spec: { podCidr: string }): Promise<void> {
+    this.nodeCidr = spec.podCidr;
+  }
+  async setPeers(peers: readonly PeerNode[]): Promise<void> {
+    this.peers = peers;
+  }
+  async createPodNetns(spec: PodNetworkSpec): Promise<{ path: string }> {
+    await Promise.resolve();
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+    if (this.netns.has(spec.id)) throw new Error(`network namespace ${spec.id} exists`);
+    this.netns.set(spec.id, spec.address);
+    return { path: `/fake/netns/${spec.id}` };
+  }
+  async releaseNetns(id: string): Promise<void> {
+    await Promise.resolve();
+    this.netns.delete(id);
+  }
+  async listNetns(): Promise<string[]> {
+    return [...this.netns.keys()];
+  }
+  async removeNode(): Promise<void> {
+    this.netns.clear();
+  }
+  async close(): Promise<void> {}
+}
+
+/** `HostFiles` without privileges: what would be a tmpfs is a plain folder. */
+export class FakeHostFiles implements Pick<HostFiles, "removeTree" | "unmountBelow" | "mountTmpfs"> {
+  readonly mounted = new Set<string>();
+
+  async removeTree(path: string): Promise<void> {
+    const busy = [...this.mounted].find((mount) => mount === path || mount.startsWith(`${path}/`));
+    if (busy !== undefined) throw new Error(`${busy} is still mounted`);
+    await rm(path, { recursive: true, force: true });
+  }
+  async unmountBelow(path: string): Promise<void> {
+    for (const mount of this.mounted) if (mount === path || mount.startsWith(`${path}/`)) this.mounted.delete(mount);
+  }
+  async mountTmpfs(path: string): Promise<void> {
+    await mkdir(path, { recursive: true });
+    this.mounted.add(path);
+  }
+}
+
+export function fakeImage(name: string, config: Partial<LocalImage["config"]> = {}): LocalImage {
+  return {
+    id: `sha256:${Buffer.from(name).toString("hex").padEnd(64, "0").slice(0, 64)}`,
+    names: [name],
+    digests: [],
+    sizeBytes: 1_000_000,
+    layers: [],
+    config: { entrypoint: [], cmd: ["/bin/app"], env: [], workingDir: "", user: "", volumes: [], exposedPorts: [], ...config },
+  };
+}
+
+/** An image store whose images have no content. */
+export class FakeImages implements ImageStore {
+  readonly images = new Map<string, LocalImage>();
+  readonly lower: readonly string[];
+
+  constructor(names: readonly string[], lower: readonly string[] = []) {
+    this.lower = lower;
+    for (const name of names) this.images.set(name, fakeImage(name));
+  }
+  async resolve(name: string): Promise<LocalImage | undefined> {
+    return this.images.get(name);
+  }
+  async list(): Promise<LocalImage[]> {
+    return [...this.images.values()];
+  }
+  async load(archive: AsyncIterable<Uint8Array>): Promise<string[]> {
+    let text = "";
+    for await (const chunk of archive) text += Buffer.from(chunk).toString();
+    this.images.set(text, fakeImage(text));
+    return [text];
+  }
+  async prepareRootfs(): Promise<string[]> {
+    return [...this.lower];
+  }
+}

@@ -1,0 +1,373 @@
+import { isCancellation, type PodStatus } from "@tessera/proto";
+import type { ContainerState as RuntimeContainer } from "@tessera/runtime-native";
+import { withDeadline } from "../clock.ts";
+import { keyOf, type ObjectKey } from "../objects/referenced-objects.ts";
+import { showsPod, volumeReferences } from "../volumes/content.ts";
+import { retryDelayMs } from "./backoff.ts";
+import { attemptFolders } from "./container-spec.ts";
+import type { PodDependencies, PodEvent } from "./dependencies.ts";
+import { failureEvent } from "./failure-event.ts";
+import { describePlan, type Plan, type PodStep, planPod, type StepFailure, stepKey, stepSubject } from "./plan.ts";
+import { EventReason, Waiting } from "./reasons.ts";
+import { parseAttemptId } from "./record.ts";
+import { type PodState, toExit } from "./state.ts";
+import { podStatus, statusChangesAt } from "./status.ts";
+import { StepError } from "./step-error.ts";
+import { messageOf, runStep, type StepContext } from "./steps.ts";
+import { logPath, type PodFolders, type RecordFile } from "./store.ts";
+import { readLogTail, readTerminationMessage } from "./termination-message.ts";
+import { fieldPathOf, findContainer, type WantedPod } from "./wanted.ts";
+
+type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
+
+/** What else can make a step that failed worth trying again at once. */
+export type Poke = "objects" | "images" | "addresses" | "network";
+
+const POKED_STEPS: Record<Poke, readonly PodStep["do"][]> = {
+  objects: ["mountVolume", "prepareContainer", "startContainer"],
+  images: ["prepareContainer"],
+  addresses: ["allocateAddress"],
+  network: ["createNetns", "allocateAddress"],
+};
+
+/** Time a step may take before its signal is aborted. */
+const STEP_DEADLINE_MS = 60_000;
+/** Unpacking an image's layers can take long. */
+const PREPARE_DEADLINE_MS = 600_000;
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 60_000;
+const FIRST_IMAGE_RETRY_MS = 10_000;
+const LONGEST_IMAGE_RETRY_MS = 300_000;
+/** While a pod is being set up without a hitch its "ContainerCreating" is not worth a write, unless it takes longer than this. */
+const QUIET_START_MS = 250;
+
+export interface WorkerParts {
+  readonly want: WantedPod;
+  readonly state: PodState;
+  readonly folders: PodFolders;
+  readonly file: RecordFile;
+}
+
+/**
+ * Looks after one pod: compares what is wanted with what is there, does what the plan says, reports what came of it, and looks again when
+ * anything happens. One worker per pod, none waits for another.
+ *
+ * All state is changed on the event loop by this worker alone: by steps while they run (no two on one subject), by `update` and by
+ * runtime events. A crash at any point is an early next look by the next agent's worker, from the record and from what the runtime says.
+ */
+export class PodWorker {
+  readonly #deps: PodDependencies;
+  readonly #state: PodState;
+  readonly #folders: PodFolders;
+  readonly #file: RecordFile;
+  readonly #stopping = new AbortController();
+  readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
+  /** Exits that were heard of while the container's start was still under way. */
+  readonly #earlyExits = new Map<string, RuntimeExit>();
+  #want: WantedPod;
+  #looking = false;
+  #ended = false;
+  #cancelTimer: (() => void) | undefined;
+  #reported = "";
+  #quietUntilMs: number | undefined;
+
+  constructor(deps: PodDependencies, { want, state, folders, file }: WorkerParts) {
+    this.#deps = deps;
+    this.#want = want;
+    this.#state = state;
+    this.#folders = folders;
+    this.#file = file;
+  }
+
+  get want(): WantedPod {
+    return this.#want;
+  }
+
+  get state(): PodState {
+    return this.#state;
+  }
+
+  get folders(): PodFolders {
+    return this.#folders;
+  }
+
+  /** Begins to act. Before this the worker only takes in what it is told. */
+  start(): void {
+    this.#noteDesire();
+    this.#wake();
+  }
+
+  /** Takes over a newer pod object, or word that the object is gone. */
+  update(want: WantedPod): void {
+    const before = this.#want;
+    this.#want = want;
+    this.#state.record.pod = want.pod;
+    this.#state.record.released = want.desire.is === "remove";
+    if (before.desire.is !== want.desire.is) this.#state.failures.clear();
+    this.#noteDesire();
+    this.#noteImageChanges(before, want);
+    for (const volume of want.pod.spec?.volumes ?? []) if (showsPod(volume)) this.#state.noteVolumeChanged(volume.name ?? "");
+    if (this.#state.folders === "there") this.#saveSoon();
+    this.#wake();
+  }
+
+  /** Some objects changed: volumes that show them are brought up to date, and what failed for want of them is tried again. */
+  objectsChanged(keys: ReadonlySet<string>): void {
+    for (const volume of this.#want.pod.spec?.volumes ?? []) {
+      const references: ObjectKey[] = volumeReferences(volume, this.#want.namespace);
+      if (references.some((key) => keys.has(keyOf(key)))) this.#state.noteVolumeChanged(volume.name ?? "");
+    }
+    this.poke("objects");
+  }
+
+  poke(what: Poke): void {
+    for (const [key, failure] of this.#state.failures) {
+      if (POKED_STEPS[what].some((name) => key.split(" ", 1)[0] === name)) this.#state.failures.set(key, { ...failure, retryAtMs: 0 });
+    }
+    this.#wake();
+  }
+
+  containerExited(exit: RuntimeExit): void {
+    const id = parseAttemptId(exit.id);
+    if (id === undefined || this.#ended) return;
+    if (!this.#state.isRunning(id.container)) this.#earlyExits.set(exit.id, exit);
+    else void this.#takeExit(exit);
+  }
+
+  sandboxLost(): void {
+    // Not ours to mend: a step that makes or removes the sandbox is under way and reports for itself.
+    if (this.#ended || this.#state.busy.has("sandbox") || this.#state.sandbox !== "there") return;
+    this.#state.noteSandboxLost(this.#want, this.#deps.clock.now());
+    this.#emit("Warning", EventReason.sandboxChanged, "Pod sandbox changed, it will be killed and re-created.");
+    this.#saveSoon();
+    this.#wake();
+  }
+
+  /** Stops looking; the pod lives on. Resolves when no step is under way any more. */
+  async stop(): Promise<void> {
+    this.#ended = true;
+    this.#stopping.abort();
+    this.#cancelTimer?.();
+    await Promise.all([...this.#running.values()].map((running) => running.done));
+    await this.#file.settled();
+  }
+
+  #noteDesire(): void {
+    const { desire } = this.#want;
+    if (desire.is === "terminate") {
+      // A grace period can be shortened by a later deletion, never prolonged.
+      const killAtMs = this.#deps.clock.now() + desire.graceSeconds * 1000;
+      this.#state.record.killAtMs = Math.min(this.#state.record.killAtMs ?? killAtMs, killAtMs);
+    }
+    if (desire.is === "run") return;
+    for (const { step, cancel } of this.#running.values()) if (isSetUp(step)) cancel.abort();
+  }
+
+  /** A container that does not run yet takes the new image with its next try. */
+  #noteImageChanges(before: WantedPod, want: WantedPod): void {
+    for (const { name, image } of [...want.init, ...want.apps]) {
+      if (findContainer(before, name)?.image === image || this.#state.isRunning(name)) continue;
+      this.#state.prepared.delete(name);
+      this.#state.failures.delete(`prepareContainer ${name}`);
+      this.#state.failures.delete(`startContainer ${name}`);
+    }
+  }
+
+  /** Several reasons to look within one turn make one look. */
+  #wake(): void {
+    if (this.#looking || this.#ended) return;
+    this.#looking = true;
+    queueMicrotask(() => {
+      this.#looking = false;
+      if (!this.#ended) this.#look();
+    });
+  }
+
+  #look(): void {
+    const { clock, log } = this.#deps;
+    const nowMs = clock.now();
+    const plan = planPod(this.#want, this.#state, nowMs);
+    if (plan.steps.length > 0) log.debug({ pod: this.#want.uid, plan: describePlan(plan) }, "plan");
+    for (const step of plan.steps) this.#begin(step);
+    this.#report(nowMs);
+    if (plan.gone) this.#finish();
+    else this.#setTimer(plan, nowMs);
+  }
+
+  #setTimer(plan: Plan, nowMs: number): void {
+    this.#cancelTimer?.();
+    const times = [plan.wakeAtMs, statusChangesAt(this.#statusInputs(nowMs)), this.#quietUntilMs].filter((time) => time !== undefined);
+    this.#cancelTimer = times.length === 0 ? undefined : this.#deps.clock.wakeAt(Math.min(...times), () => this.#wake());
+  }
+
+  #begin(step: PodStep): void {
+    const subject = stepSubject(step);
+    const cancel = new AbortController();
+    this.#state.busy.add(subject);
+    const done = this.#run(step, cancel.signal).finally(() => {
+      this.#running.delete(subject);
+      this.#state.busy.delete(subject);
+      this.#wake();
+    });
+    this.#running.set(subject, { step, cancel, done });
+  }
+
+  async #run(step: PodStep, cancelled: AbortSignal): Promise<void> {
+    const key = stepKey(step);
+    const limitMs = step.do === "prepareContainer" ? PREPARE_DEADLINE_MS : STEP_DEADLINE_MS;
+    const signal = withDeadline(AbortSignal.any([this.#stopping.signal, cancelled]), limitMs);
+    try {
+      await runStep(step, this.#context(), signal);
+      this.#state.failures.delete(key);
+      if (this.#ended) return;
+      if (step.do === "startContainer") this.#afterStart(step.container);
+      else if (this.#want.desire.is === "run" && isTearDown(step)) this.#saveSoon();
+    } catch (error) {
+      if (this.#ended || ((isCancellation(error) || isCancellation(causeOf(error))) && cancelled.aborted)) return;
+      this.#fail(step, key, error);
+    }
+  }
+
+  #context(): StepContext {
+    const emit = (event: PodEvent) => this.#deps.reports.event(this.#want, event);
+    return { ...this.#deps, want: this.#want, state: this.#state, folders: this.#folders, file: this.#file, emit };
+  }
+
+  /** The start is known to the record now, and an exit that overtook it can be taken in. */
+  #afterStart(container: string): void {
+    this.#saveSoon();
+    const { attempt } = this.#state.container(container);
+    for (const [id, exit] of this.#earlyExits) {
+      if (parseAttemptId(id)?.container !== container) continue;
+      this.#earlyExits.delete(id);
+      if (parseAttemptId(id)?.attempt === attempt) void this.#takeExit(exit);
+    }
+  }
+
+  #fail(step: PodStep, key: string, error: unknown): void {
+    const { clock, log } = this.#deps;
+    const count = (this.#state.failures.get(key)?.count ?? 0) + 1;
+    const waiting = error instanceof StepError ? error.waiting : "container" in step && !isTearDown(step) ? Waiting.createError : "";
+    const atMs = clock.now();
+    const failure: StepFailure = {
+      message: messageOf(error),
+      reason: waiting,
+      atMs,
+      count,
+      retryAtMs: atMs + retryAfterMs(waiting, count),
+    };
+    const isNews = this.#state.failures.get(key)?.message !== failure.message;
+    this.#state.failures.set(key, failure);
+    log.warn({ pod: this.#want.uid, step: key, because: step.because, err: error, count }, "step failed");
+    const container = "container" in step ? findContainer(this.#want, step.container) : undefined;
+    const event = failureEvent({ step, failure, container, isNews });
+    if (event !== undefined) this.#deps.reports.event(this.#want, event);
+  }
+
+  #emit(type: PodEvent["type"], reason: string, message: string, fieldPath = ""): void {
+    this.#deps.reports.event(this.#want, { type, reason, message, fieldPath });
+  }
+
+  async #takeExit(exit: RuntimeExit): Promise<void> {
+    const id = parseAttemptId(exit.id);
+    if (id === undefined || !this.#state.isRunning(id.container) || this.#state.container(id.container).attempt !== id.attempt) return;
+    const message = await this.#lastWords(id.container, id.attempt, exit);
+    if (this.#ended || !this.#state.isRunning(id.container)) return;
+    this.#state.noteExited(id.container, { ...toExit(id.attempt, exit), message });
+    this.#emitBackOff(id.container);
+    // That a container which is not to run again has run must outlive even a power cut.
+    this.#saveSoon(findContainer(this.#want, id.container)?.restart !== "Always");
+    this.#wake();
+  }
+
+  async #lastWords(name: string, attempt: number, exit: RuntimeExit): Promise<string> {
+    const container = findContainer(this.#want, name);
+    const message = await readTerminationMessage(attemptFolders(this.#folders, name, attempt).terminationLog);
+    const fromLog = container?.spec.terminationMessagePolicy === "FallbackToLogsOnError" && exit.exitCode !== 0;
+    return message === "" && fromLog ? await readLogTail(logPath(this.#folders, name, attempt)) : message;
+  }
+
+  #emitBackOff(name: string): void {
+    const container = findContainer(this.#want, name);
+    const { backoffMs, exit } = this.#state.container(name);
+    if (container === undefined || backoffMs === 0 || this.#want.desire.is !== "run" || container.restart === "Never") return;
+    if (container.restart === "OnFailure" && exit?.exitCode === 0) return;
+    const message = `Back-off restarting failed container ${name} in pod ${this.#want.name}_${this.#want.namespace}(${this.#want.uid})`;
+    this.#emit("Warning", EventReason.backOff, message, fieldPathOf(container));
+  }
+
+  #statusInputs(nowMs: number) {
+    return { want: this.#want, have: this.#state, record: this.#state.record, hostAddresses: this.#deps.node.addresses, nowMs };
+  }
+
+  /** The pod's status as it is now. */
+  status(): PodStatus {
+    return podStatus(this.#statusInputs(this.#deps.clock.now()));
+  }
+
+  #report(nowMs: number): void {
+    const status = podStatus(this.#statusInputs(nowMs));
+    // While a pod is taken down only its containers are news.
+    const { desire } = this.#want;
+    const text = JSON.stringify(desire.is === "run" ? status : [status.phase, status.initContainerStatuses, status.containerStatuses]);
+    if (text === this.#reported) return;
+    if (this.#isQuietStart(status)) {
+      this.#quietUntilMs ??= nowMs + QUIET_START_MS;
+      if (nowMs < this.#quietUntilMs) return;
+    }
+    this.#quietUntilMs = undefined;
+    this.#reported = text;
+    this.#state.record.status = status;
+    this.#deps.reports.status(this.#want, status);
+    if (this.#state.folders === "there") this.#saveSoon();
+  }
+
+  #isQuietStart(status: PodStatus): boolean {
+    return status.phase === "Pending" && this.#want.desire.is === "run" && this.#state.failures.size === 0 && this.#state.busy.size > 0;
+  }
+
+  /** Nothing waits for this write: what it says can be found out again, or is only shown. */
+  #saveSoon(durable = false): void {
+    if (this.#state.folders !== "there") return;
+    this.#file.save({ durable }).catch((error: unknown) => {
+      this.#deps.log.error({ pod: this.#want.uid, err: error }, "could not write the pod's record");
+    });
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    this.#cancelTimer?.();
+    this.#deps.reports.gone(this.#want);
+  }
+}
+
+const SET_UP: ReadonlySet<PodStep["do"]> = new Set(["createNetns", "mountVolume", "createSandbox", "prepareContainer"]);
+const TEAR_DOWN: ReadonlySet<PodStep["do"]> = new Set([
+  "signalContainer",
+  "forgetContainer",
+  "removeSandbox",
+  "releaseNetns",
+  "releaseAddress",
+  "unmountVolumes",
+  "removeFolders",
+]);
+
+/** Steps that are not worth finishing once the pod is to go. */
+function isSetUp(step: PodStep): boolean {
+  return SET_UP.has(step.do);
+}
+
+function isTearDown(step: PodStep): boolean {
+  return TEAR_DOWN.has(step.do);
+}
+
+function retryAfterMs(waiting: string, count: number): number {
+  const isImage = waiting === Waiting.errImagePull || waiting === Waiting.errImageNeverPull || waiting === Waiting.invalidImageName;
+  return isImage
+    ? retryDelayMs(count, FIRST_IMAGE_RETRY_MS, LONGEST_IMAGE_RETRY_MS)
+    : retryDelayMs(count, FIRST_RETRY_MS, LONGEST_RETRY_MS);
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
+}
