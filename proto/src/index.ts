@@ -15,5 +15,7 @@ export { decodeObject } from "./schema/decode.ts";
 export { applyDefaults } from "./schema/defaults.ts";
 export { type FieldFault, fieldPath } from "./schema/field-fault.ts";
 export { type MergeRule, type MergeRules, mergeRules } from "./schema/merge-rules.ts";
+export type { OpenApiJson } from "./schema/openapi-schemas.ts";
+export { type GroupVersion, groupVersionPath, openApiV3, openApiV3Index } from "./schema/openapi-v3.ts";
 export type { FieldSchema, GroupVersionKind, KindSchema, ObjectSchema, PatchStrategy, ScalarType, ValueSchema } from "./schema/schema.ts";
 export { suggest } from "./schema/suggest.ts";
