@@ -13,6 +13,7 @@ export {
 export { builtinKinds, SchemaCatalog, schemaOf } from "./schema/catalog.ts";
 export { decodeObject } from "./schema/decode.ts";
 export { applyDefaults } from "./schema/defaults.ts";
+export { type Explanation, explainField } from "./schema/explain.ts";
 export { type FieldFault, fieldPath } from "./schema/field-fault.ts";
 export { type MergeRule, type MergeRules, mergeRules } from "./schema/merge-rules.ts";
 export type { OpenApiJson } from "./schema/openapi-schemas.ts";
