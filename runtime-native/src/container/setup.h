@@ -1,0 +1,64 @@
+/* Setting up a container, in the process that is going to be it. The shim's half is shim/launch.c.
+
+     shim                              child (own pid and mount namespace)
+      | ts_start_child (clone) -------> join cgroups, mounts, pivot_root, credentials
+      |   <------- channel: READY, with the child's credentials
+      |                                 execve
+      |   <------- channel closed: it runs; or FAILED with step, errno and operand
+
+   Each file of this folder holds one part of it. All work through descriptors in `struct ts_setup`; the child never
+   returns to the shim's code, so it frees nothing. */
+#ifndef TS_SETUP_H
+#define TS_SETUP_H
+
+#include "container/failure.h"
+#include "container/spec.h"
+
+/* Where a child finds the channel to the shim, and the container's first process when it joins one. */
+enum
+{
+  TS_CHANNEL_FD = 3,
+  TS_KEPT_FD = 4,
+};
+
+struct ts_setup
+{
+  const struct ts_container_spec *spec;
+  struct ts_failure *failure;
+  int root; /* of the container's file system */
+  int proc;
+  int sys;
+  int dev;
+  int pts;
+  int null; /* /dev/null of the container, made by us */
+};
+
+/* Each returns 0 or -errno and fills setup->failure. In the order in which they run: */
+int ts_join_cgroups (char *const *dirs, struct ts_failure *failure);
+int ts_set_oom_score (uint32_t value, struct ts_failure *failure);
+int ts_clone_volumes (struct ts_setup *setup);
+int ts_mount_rootfs (struct ts_setup *setup);
+int ts_mount_proc (struct ts_setup *setup);
+int ts_mount_sys (struct ts_setup *setup);
+int ts_mount_cgroups (struct ts_setup *setup);
+int ts_mount_dev (struct ts_setup *setup);
+int ts_mask_paths (struct ts_setup *setup);
+int ts_attach_volumes (struct ts_setup *setup);
+
+/* Runs in a fresh child; in, out and err become 0, 1 and 2 (ignored with a terminal). */
+_Noreturn void ts_start_child (const struct ts_container_spec *spec, int channel, const int stdio[3]);
+
+/* How a process joins a container that runs. */
+struct ts_join_spec
+{
+  const struct ts_process *process;
+  const struct ts_security *security;
+  char *const *cgroup_dirs;
+  uint32_t oom_score_adj;
+  int pidfd; /* of the container's first process */
+};
+
+/* Runs in a fresh child, which enters the namespaces and makes the process itself as its sibling. */
+_Noreturn void ts_join_child (const struct ts_join_spec *spec, int channel, const int stdio[3]);
+
+#endif

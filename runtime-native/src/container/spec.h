@@ -1,0 +1,88 @@
+/* What a container is to be: plain validated data, pointing into the request it was parsed from. */
+#ifndef TS_CONTAINER_SPEC_H
+#define TS_CONTAINER_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* How a process sees the kernel; the same for a container's first process and for an exec. */
+struct ts_process
+{
+  char **argv; /* both end with NULL */
+  char **env;
+  const char *cwd;
+  uid_t uid;
+  gid_t gid;
+  gid_t *groups;
+  size_t group_count;
+  bool terminal;
+  uint16_t columns; /* of the terminal, 0 when not known */
+  uint16_t rows;
+};
+
+/* What a container may do; kept by the shim for later execs. */
+struct ts_security
+{
+  uint64_t capabilities; /* bit per number, for uid 0 permitted and effective, for all bounding */
+  bool no_new_privileges;
+  bool privileged;
+  const void *seccomp; /* array of struct sock_filter, NULL for none */
+  uint32_t seccomp_size;
+};
+
+enum ts_mount_type
+{
+  TS_MOUNT_BIND = 0,
+  TS_MOUNT_TMPFS = 1,
+};
+
+enum ts_propagation
+{
+  TS_PRIVATE = 0,
+  TS_RSLAVE = 1,
+  TS_RSHARED = 2,
+};
+
+struct ts_mount
+{
+  uint32_t type;
+  const char *source;
+  const char *destination;
+  bool read_only;
+  bool recursive;
+  uint32_t propagation;
+  uint64_t size; /* tmpfs, 0 for none */
+  uint32_t mode;
+  int tree; /* the source, cloned but not yet attached; -1 until then */
+};
+
+struct ts_rootfs
+{
+  char **lower; /* topmost first, ends with NULL */
+  const char *upper;
+  const char *work;
+  const char *mountpoint;
+  bool read_only;
+};
+
+struct ts_container_spec
+{
+  const char *id;
+  struct ts_process process;
+  struct ts_security security;
+  struct ts_rootfs rootfs;
+  struct ts_mount *mounts;
+  size_t mount_count;
+  char **cgroup_dirs; /* ends with NULL */
+  const char *shm;    /* folder that becomes /dev/shm */
+  bool host_pid;
+  bool stdin_open;
+  uint32_t oom_score_adj;
+  const char *log_path;
+  uint64_t log_max_bytes;
+  uint32_t log_max_files;
+};
+
+#endif

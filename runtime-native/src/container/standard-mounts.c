@@ -1,0 +1,110 @@
+/* /proc and /sys as every container has them, and what is hidden in them. */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "container/mounts.h"
+#include "container/setup.h"
+#include "container/syscalls.h"
+#include "lib/cleanup.h"
+
+int
+ts_mount_proc (struct ts_setup *setup)
+{
+  int proc = ts_new_mount ("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, setup->failure);
+
+  if (proc < 0)
+    return proc;
+  setup->proc = proc;
+  return ts_attach_at (setup->root, "/proc", proc, setup->failure);
+}
+
+int
+ts_mount_sys (struct ts_setup *setup)
+{
+  unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  int sys = ts_new_mount ("sysfs", NULL, attributes | (setup->spec->security.privileged ? 0 : MOUNT_ATTR_RDONLY),
+                          setup->failure);
+
+  if (sys < 0)
+    return sys;
+  setup->sys = sys;
+  return ts_attach_at (setup->root, "/sys", sys, setup->failure);
+}
+
+/* What tells about or acts on the whole machine, not the container. */
+static const char *const masked_in_proc[]
+    = { "acpi", "asound",      "bus/pci", "interrupts", "kcore",       "keys", "latency_stats",
+        "kmsg", "sched_debug", "scsi",    "timer_list", "timer_stats", NULL };
+static const char *const masked_in_sys[] = { "firmware", "devices/virtual/powercap", "kernel/debug", NULL };
+static const char *const read_only_in_proc[] = { "bus", "fs", "irq", "sys", "sysrq-trigger", NULL };
+
+/* The kernel's own files: no link and no other mount may be in the way. */
+static int
+open_kernel_path (int mount, const char *path)
+{
+  int fd = sys_openat2 (mount, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+
+  return fd < 0 ? -errno : fd;
+}
+
+/* An empty read-only folder, made once and then cloned. */
+static int
+clone_empty_folder (int *empty, struct ts_failure *failure)
+{
+  const struct ts_option options[] = { { "size", "0" }, { "mode", "555" }, { NULL, NULL } };
+
+  if (*empty >= 0)
+    return ts_clone_mount (*empty, 0, 0);
+  *empty = ts_new_mount ("tmpfs", options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+                         failure);
+  return *empty < 0 ? *empty : dup (*empty);
+}
+
+static int
+mask (struct ts_setup *setup, int mount, const char *path, int *empty)
+{
+  cleanup_close int target = open_kernel_path (mount, path);
+  cleanup_close int cover = -1;
+  struct stat found;
+
+  if (target == -ENOENT)
+    return 0;
+  if (target < 0 || fstat (target, &found) < 0)
+    return ts_fail (setup->failure, target < 0 ? -target : errno, "open path to mask", "%s", path);
+  cover = S_ISDIR (found.st_mode) ? clone_empty_folder (empty, setup->failure)
+                                  : ts_clone_mount (setup->null, 0, MOUNT_ATTR_RDONLY);
+  if (cover < 0 || sys_move_mount (cover, target, "") < 0)
+    return ts_fail (setup->failure, cover < 0 ? -cover : errno, "mask path", "%s", path);
+  return 0;
+}
+
+static int
+make_read_only (struct ts_setup *setup, int mount, const char *path)
+{
+  cleanup_close int target = open_kernel_path (mount, path);
+  cleanup_close int tree = -1;
+
+  if (target == -ENOENT)
+    return 0;
+  tree = target < 0 ? target : ts_clone_mount (target, AT_RECURSIVE, MOUNT_ATTR_RDONLY);
+  if (tree < 0 || sys_move_mount (tree, target, "") < 0)
+    return ts_fail (setup->failure, tree < 0 ? -tree : errno, "make path read-only", "%s", path);
+  return 0;
+}
+
+int
+ts_mask_paths (struct ts_setup *setup)
+{
+  cleanup_close int empty = -1;
+  int err = 0;
+
+  if (setup->spec->security.privileged)
+    return 0;
+  for (const char *const *path = masked_in_proc; err == 0 && *path; path++)
+    err = mask (setup, setup->proc, *path, &empty);
+  for (const char *const *path = masked_in_sys; err == 0 && *path; path++)
+    err = mask (setup, setup->sys, *path, &empty);
+  for (const char *const *path = read_only_in_proc; err == 0 && *path; path++)
+    err = make_read_only (setup, setup->proc, *path);
+  return err;
+}

@@ -1,0 +1,251 @@
+/* A pod's shim: the parent of its containers. One thread, one loop; every handler returns without waiting.
+
+     listener -> connection -> dispatch -> container / exec
+     channel of a child that is being started -> launch
+     SIGCHLD -> reap -> container exited / exec exited
+     pipes and terminals -> log, attached connections, exec's connection
+*/
+#ifndef TS_SHIM_H
+#define TS_SHIM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "container/failure.h"
+#include "container/spec.h"
+#include "shim/log.h"
+#include "shim/loop.h"
+#include "shim/request.h"
+#include "shim/wire.h"
+
+struct ts_connection;
+struct ts_container;
+struct ts_exec;
+
+struct ts_shim
+{
+  int epoll;
+  const char *id;
+  const char *run_dir;
+  int run_dirfd;
+  const char *shm; /* folder that becomes the containers' /dev/shm */
+  struct ts_source listener;
+  struct ts_source signals;
+  struct ts_connection *connections;
+  struct ts_container *containers;
+  struct ts_exec *execs;
+  /* Set by SHUTDOWN: nothing new starts, and when the last container has ended so does the shim. */
+  bool stopping;
+};
+
+/* Milliseconds since the epoch. */
+uint64_t ts_now (void);
+
+/* ---- sandbox.c: what the pod's containers inherit ---- */
+
+struct ts_sandbox_options
+{
+  const char *id;
+  const char *run_dir;
+  const char *hostname;
+  char *const *sysctls; /* "name=value", ends with NULL */
+  bool host_ipc;
+  bool host_network;
+};
+
+int ts_enter_sandbox (const struct ts_sandbox_options *options, struct ts_shim *shim, struct ts_failure *failure);
+void ts_leave_sandbox (struct ts_shim *shim);
+
+/* ---- connection.c ---- */
+
+struct ts_connection
+{
+  struct ts_connection *next;
+  struct ts_shim *shim;
+  struct ts_source source;
+  uint8_t header[12];
+  size_t header_size;
+  struct ts_header frame;
+  uint8_t *payload;
+  size_t payload_size;
+  struct ts_buffer out;
+  size_t sent;
+  /* Told of exits. */
+  bool subscribed;
+  /* Asked for STATE while a container was starting: answered when it has. */
+  bool awaits_state;
+  uint32_t state_request;
+  /* SHUTDOWN is answered when all have ended. */
+  bool awaits_shutdown;
+  uint32_t shutdown_request;
+  /* What its data frames are for. */
+  struct ts_exec *exec;
+  struct ts_container *attached;
+  /* Not read while what it sent cannot be handed on. */
+  bool paused;
+  /* Closed once everything is sent. */
+  bool closing;
+};
+
+int ts_listen (struct ts_shim *shim, struct ts_failure *failure);
+/* Appends the frame (buffer is emptied) and sends as much as goes. */
+void ts_send (struct ts_connection *connection, struct ts_buffer *frame);
+void ts_send_data (struct ts_connection *connection, uint16_t type, const uint8_t *bytes, size_t size);
+void ts_send_ok (struct ts_connection *connection, uint32_t request);
+void ts_send_failure (struct ts_connection *connection, uint32_t request, const struct ts_failure *failure);
+/* Bytes that wait to be sent. */
+size_t ts_backlog (const struct ts_connection *connection);
+void ts_pause_connection (struct ts_connection *connection, bool paused);
+/* Closes after all is sent. */
+void ts_finish_connection (struct ts_connection *connection);
+/* Sends what is left as long as the other side reads, for the last words before the end. */
+void ts_flush_all (struct ts_shim *shim);
+
+/* ---- dispatch.c ---- */
+
+/* Handles a complete frame; may take the payload over by setting connection->payload to NULL. */
+void ts_dispatch (struct ts_connection *connection);
+/* Answers those who wait for no container to be starting, or for the end. */
+void ts_settle (struct ts_shim *shim);
+void ts_announce_exit (struct ts_shim *shim, struct ts_container *container);
+
+/* ---- launch.c: a child on its way to execve ---- */
+
+struct ts_launch
+{
+  struct ts_shim *shim;
+  struct ts_source channel;
+  pid_t pid; /* of the process that calls execve, once it was ready for it */
+  bool ready;
+  bool failed;
+  struct ts_failure failure;
+  int terminal; /* controlling side, -1 for none */
+  void (*done) (struct ts_launch *launch);
+};
+
+/* Returns the child's end of the channel, or -errno. */
+int ts_begin_launch (struct ts_shim *shim, struct ts_launch *launch, void (*done) (struct ts_launch *));
+/* Takes all reports in; calls `done` once, when the channel is closed by execve or by the child's end. */
+void ts_advance_launch (struct ts_launch *launch);
+/* Calls `done` although the channel is open: the process is known to have ended. */
+void ts_complete_launch (struct ts_launch *launch);
+bool ts_is_launching (const struct ts_launch *launch);
+void ts_end_launch (struct ts_launch *launch);
+
+/* ---- input.c: bytes on their way to a process ---- */
+
+struct ts_input
+{
+  struct ts_shim *shim;
+  struct ts_source source;
+  uint8_t *bytes; /* what the process did not take yet */
+  size_t size;
+  size_t taken;
+  bool ends; /* closed after that */
+  struct ts_connection *from;
+};
+
+void ts_begin_input (struct ts_shim *shim, struct ts_input *input, int fd);
+/* Takes the connection's payload over; pauses the connection until all is written. */
+void ts_write_input (struct ts_input *input, struct ts_connection *from);
+void ts_end_input (struct ts_input *input, struct ts_connection *from);
+void ts_close_input (struct ts_input *input);
+
+/* ---- container.c ---- */
+
+enum ts_phase
+{
+  TS_STARTING,
+  TS_RUNNING,
+  TS_EXITED,
+};
+
+/* One of a container's outputs. */
+struct ts_stream
+{
+  struct ts_container *container;
+  struct ts_source source;
+  bool is_stderr;
+  struct ts_partial partial;
+};
+
+struct ts_container
+{
+  struct ts_container *next;
+  struct ts_shim *shim;
+  char *id;
+  enum ts_phase phase;
+  struct ts_launch launch;
+  pid_t pid;
+  int pidfd;
+  struct ts_connection *requester; /* NULL when it went away */
+  uint32_t request;
+  /* For execs. */
+  struct ts_security security;
+  char **cgroup_dirs;
+  uint32_t oom_score_adj;
+  bool host_pid;
+  struct ts_log log;
+  struct ts_stream out;
+  struct ts_stream err;
+  struct ts_input input;
+  int terminal;
+  uint64_t started_at;
+  uint64_t finished_at;
+  uint32_t exit_code;
+  uint32_t signal;
+  bool oom_killed;
+};
+
+struct ts_container *ts_find_container (struct ts_shim *shim, const char *id);
+/* Answers the request when the container runs or could not be started. */
+void ts_start_container (struct ts_connection *connection, struct ts_container_spec *spec);
+void ts_container_ended (struct ts_container *container, int status);
+void ts_kill_container (struct ts_container *container, int signal_number);
+void ts_forget_container (struct ts_container *container);
+void ts_put_container_state (struct ts_buffer *buffer, const struct ts_container *container);
+/* Both drop what refers to a connection that is being closed. */
+void ts_leave_containers (struct ts_connection *connection);
+void ts_leave_exec (struct ts_connection *connection);
+
+/* ---- container-cgroup.c ---- */
+
+bool ts_was_oom_killed (char *const *cgroup_dirs);
+void ts_kill_cgroup (char *const *cgroup_dirs);
+
+/* ---- exit-record.c ---- */
+
+int ts_write_exit_record (const struct ts_container *container);
+void ts_remove_exit_record (const struct ts_shim *shim, const char *id);
+
+/* ---- exec.c ---- */
+
+struct ts_exec
+{
+  struct ts_exec *next;
+  struct ts_shim *shim;
+  struct ts_connection *connection; /* NULL when it went away: the process is killed */
+  uint32_t request;
+  struct ts_launch launch;
+  pid_t pid;
+  struct ts_source out;
+  struct ts_source err;
+  struct ts_input input;
+  int terminal;
+  bool ended;
+  uint32_t exit_code;
+};
+
+void ts_start_exec (struct ts_connection *connection, struct ts_exec_request *request);
+void ts_exec_ended (struct ts_exec *exec, int status);
+/* The connection has room again. */
+void ts_resume_exec (struct ts_exec *exec);
+
+/* ---- reap.c ---- */
+
+int ts_watch_children (struct ts_shim *shim, struct ts_failure *failure);
+
+/* 128 + signal, as a shell says it. */
+uint32_t ts_exit_code (int status);
+
+#endif

@@ -1,0 +1,154 @@
+import { type ContainerSpec, type ContainerState, type Mount, type ProcessSpec, RuntimeError, type RuntimeErrorReason } from "./runtime.ts";
+import { type Fields, FieldWriter } from "./shim-protocol.ts";
+
+/** enum ts_reason of src/container/failure.h, by number. */
+const reasons: readonly RuntimeErrorReason[] = [
+  "Internal",
+  "InvalidArgument",
+  "CommandNotFound",
+  "CommandNotExecutable",
+  "NotFound",
+  "AlreadyExists",
+  "NoSpace",
+];
+
+const mountTypes = { bind: 0, tmpfs: 1 } as const;
+const propagations = { private: 0, rslave: 1, rshared: 2 } as const;
+
+/** The kernel's numbers: a name's place in the list. */
+const capabilityNames = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "DAC_READ_SEARCH",
+  "FOWNER",
+  "FSETID",
+  "KILL",
+  "SETGID",
+  "SETUID",
+  "SETPCAP",
+  "LINUX_IMMUTABLE",
+  "NET_BIND_SERVICE",
+  "NET_BROADCAST",
+  "NET_ADMIN",
+  "NET_RAW",
+  "IPC_LOCK",
+  "IPC_OWNER",
+  "SYS_MODULE",
+  "SYS_RAWIO",
+  "SYS_CHROOT",
+  "SYS_PTRACE",
+  "SYS_PACCT",
+  "SYS_ADMIN",
+  "SYS_BOOT",
+  "SYS_NICE",
+  "SYS_RESOURCE",
+  "SYS_TIME",
+  "SYS_TTY_CONFIG",
+  "MKNOD",
+  "LEASE",
+  "AUDIT_WRITE",
+  "AUDIT_CONTROL",
+  "SETFCAP",
+  "MAC_OVERRIDE",
+  "MAC_ADMIN",
+  "SYSLOG",
+  "WAKE_ALARM",
+  "BLOCK_SUSPEND",
+  "AUDIT_READ",
+  "PERFMON",
+  "BPF",
+  "CHECKPOINT_RESTORE",
+] as const;
+
+const everyCapability = (1n << 64n) - 1n;
+
+function capabilityMask(names: readonly string[]): bigint {
+  let mask = 0n;
+  for (const name of names) {
+    const number = (capabilityNames as readonly string[]).indexOf(name);
+    if (number < 0)
+      throw new RuntimeError("InvalidArgument", `there is no capability "${name}"; names are like "NET_BIND_SERVICE"`, {
+        step: "read capabilities",
+      });
+    mask |= 1n << BigInt(number);
+  }
+  return mask;
+}
+
+function writeProcess(writer: FieldWriter, process: ProcessSpec): void {
+  writer.strings("ARGUMENT", process.argv).strings("VARIABLE", process.env).string("CWD", process.cwd);
+  writer.u32("UID", process.user.uid).u32("GID", process.user.gid).bool("TERMINAL", process.terminal);
+  for (const gid of process.user.additionalGids) writer.u32("GROUP", gid);
+}
+
+function writeMount(writer: FieldWriter, mount: Mount): void {
+  writer.u32("MOUNT_TYPE", mountTypes[mount.type]).string("SOURCE", mount.source).string("DESTINATION", mount.destination);
+  writer.bool("READ_ONLY", mount.readOnly).bool("RECURSIVE", mount.recursive).u32("PROPAGATION", propagations[mount.propagation]);
+  if (mount.sizeBytes !== undefined) writer.u64("SIZE", mount.sizeBytes);
+  if (mount.mode !== undefined) writer.u32("MODE", mount.mode);
+}
+
+/** Payload of START. `seccomp` is the filter's program, absent for none. */
+export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string[], seccomp: Uint8Array | undefined): Buffer {
+  return encode(() => {
+    const writer = new FieldWriter().string("CONTAINER", spec.id);
+    writeProcess(writer, spec.process);
+    writer.strings("LOWER", spec.rootfs.lower).string("UPPER", spec.rootfs.upper).string("WORK", spec.rootfs.work);
+    writer.string("MOUNTPOINT", spec.rootfs.mountpoint).bool("READ_ONLY", spec.rootfs.readOnly);
+    for (const mount of spec.mounts) writer.fields("MOUNT", (inner) => writeMount(inner, mount));
+    writer.u64("CAPABILITIES", spec.privileged ? everyCapability : capabilityMask(spec.capabilities));
+    writer.bool("NO_NEW_PRIVILEGES", spec.noNewPrivileges).bool("PRIVILEGED", spec.privileged);
+    if (seccomp) writer.bytes("SECCOMP", seccomp);
+    writer
+      .strings("CGROUP_DIR", cgroupDirs)
+      .bool("HOST_PID", spec.pid === "host")
+      .bool("STDIN_OPEN", spec.stdin);
+    writer.u32("OOM_SCORE_ADJ", spec.oomScoreAdj).string("LOG_PATH", spec.log.path);
+    return writer.u64("LOG_MAX_BYTES", spec.log.maxBytes).u32("LOG_MAX_FILES", spec.log.maxFiles).finish();
+  });
+}
+
+/** Payload of EXEC. */
+export function encodeExec(container: string, process: ProcessSpec, stdin: boolean): Buffer {
+  return encode(() => {
+    const writer = new FieldWriter().string("CONTAINER", container).bool("STDIN_OPEN", stdin);
+    writeProcess(writer, process);
+    return writer.finish();
+  });
+}
+
+/** A value that does not fit its field is the caller's mistake. */
+function encode(write: () => Buffer): Buffer {
+  try {
+    return write();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new RuntimeError("InvalidArgument", `request to the shim: ${cause.message}`, { step: "write request", cause });
+  }
+}
+
+/** A CONTAINER_STATE field. */
+export function decodeContainerState(fields: Fields): ContainerState {
+  const id = fields.string("CONTAINER");
+  const startedAtMs = fields.u64("STARTED_AT");
+  if (fields.has("PID")) return { phase: "running", id, pid: fields.u32("PID"), startedAtMs };
+  return {
+    phase: "exited",
+    id,
+    startedAtMs,
+    finishedAtMs: fields.u64("FINISHED_AT"),
+    exitCode: fields.u32("EXIT_CODE"),
+    signal: fields.u32("SIGNAL"),
+    oomKilled: fields.u32("OOM_KILLED") === 1,
+  };
+}
+
+/** An ERROR frame. */
+export function decodeError(fields: Fields, errorText: (errno: number) => string): RuntimeError {
+  const step = fields.string("STEP");
+  const operand = fields.string("OPERAND");
+  const errno = fields.u32("ERRNO");
+  const reason = reasons[fields.u32("REASON")] ?? "Internal";
+  const message = [step, operand, errorText(errno)].filter((part) => part !== "").join(": ");
+  return new RuntimeError(reason, message, { step, errno });
+}
