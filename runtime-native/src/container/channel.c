@@ -53,6 +53,9 @@ ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure 
   return sendmsg (channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* musl's CMSG_NXTHDR compares a signed with an unsigned size. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"
 static void
 read_control (struct msghdr *message, pid_t *sender, int *fd)
 {
@@ -71,6 +74,7 @@ read_control (struct msghdr *message, pid_t *sender, int *fd)
         memcpy (fd, CMSG_DATA (part), sizeof *fd);
     }
 }
+#pragma GCC diagnostic pop
 
 int
 ts_channel_receive (int channel, struct ts_report *report, pid_t *sender, int *fd)

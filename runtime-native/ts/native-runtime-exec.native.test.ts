@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Collected, Node, until } from "./native-runtime-fixture.ts";
+import { type ExecOutput, RuntimeError } from "./runtime.ts";
+
+const node = new Node();
+const runtime = node.agent();
+const signal = AbortSignal.timeout(60_000);
+const pod = node.sandbox();
+
+before(async () => {
+  await runtime.createSandbox(pod, signal);
+  await runtime.startContainer(pod.id, node.container("main", "echo ready; exec sleep 1000"), signal);
+});
+after(async () => {
+  await runtime.removeSandbox(pod.id);
+  await node.close();
+});
+
+async function run(command: string | string[], changes = {}, stdin = false) {
+  const output = new Collected();
+  const session = await runtime.exec(pod.id, "main", node.process(command, changes), stdin, output, signal);
+  return { output, session };
+}
+
+test("an exec gives its output, apart, and its exit code", async () => {
+  const { output, session } = await run("echo out; echo err >&2; exit 3");
+  assert.deepEqual(await session.exited, { exitCode: 3 });
+  assert.equal(output.text, "out\n");
+  assert.equal(output.errors, "err\n");
+});
+
+test("an exec that a signal ends exits with 128 and the signal", async () => {
+  const { session } = await run("kill -TERM $$; sleep 5");
+  assert.deepEqual(await session.exited, { exitCode: 143 });
+});
+
+test("an exec lives in the container's namespaces, cgroup and rights", async () => {
+  const script =
+    "readlink /proc/1/exe; cat /proc/self/cgroup; hostname; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; ls /proc/self/fd";
+  const { output, session } = await run(script, { env: ["PATH=/bin", "NAME=value"] });
+  await session.exited;
+  const lines = output.text.trim().split("\n");
+  assert.equal(lines[0], "/bin/busybox");
+  assert.ok(lines.includes("test-pod"), output.text);
+  const inCgroups = lines.filter((line) => /^\d+:(memory|cpu|pids|freezer)\b/.test(line));
+  assert.ok(inCgroups.length > 0 || lines.includes("0::/"), output.text);
+  for (const line of inCgroups) assert.match(line, /:\/$/);
+  assert.ok(lines.includes("CapInh:\t0000000000000000"));
+  assert.ok(lines.includes("CapAmb:\t0000000000000000"));
+  assert.ok(lines.includes("CapEff:\t00000000a80425fb"), output.text);
+  assert.ok(lines.includes("CapBnd:\t00000000a80425fb"));
+  assert.ok(lines.includes("NoNewPrivs:\t1"));
+  assert.ok(lines.includes("Seccomp:\t2"));
+  // 3 is the folder that ls itself reads.
+  assert.deepEqual(lines.slice(-4), ["0", "1", "2", "3"]);
+});
+
+test("an exec as a user has that user's groups and no capabilities", async () => {
+  const { output, session } = await run("id; grep -E '^Cap(Eff|Prm)' /proc/self/status; echo again > /dev/stderr", {
+    user: { uid: 1000, gid: 1000, additionalGids: [7, 9] },
+  });
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.match(output.text, /uid=1000\(user\) gid=1000 groups=7,9/);
+  assert.match(output.text, /CapPrm:\t0000000000000000\nCapEff:\t0000000000000000/);
+  assert.equal(output.errors, "again\n");
+});
+
+test("stdin reaches the process and ends when it is closed", async () => {
+  const { output, session } = await run("wc -c", {}, true);
+  const sent = 3_000_000;
+  await session.write(Buffer.alloc(sent, "x"));
+  session.closeStdin();
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(output.text.trim(), String(sent));
+});
+
+test("without stdin a process reads an end at once", async () => {
+  const { output, session } = await run("cat; echo done");
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(output.text, "done\n");
+});
+
+test("writing to a process that reads nothing more is no error", async () => {
+  const { session } = await run("exec <&-; echo closed; sleep 0.1", {}, true);
+  await session.write(Buffer.alloc(500_000, "x"));
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+});
+
+test("a terminal has the container's name, a size that can change, and echoes", async () => {
+  const { output, session } = await run("tty; read line; stty size; echo got $line", { terminal: true }, true);
+  await until("the terminal is named", () => output.text.includes("/dev/pts/0"));
+  session.resize(120, 40);
+  await session.write(Buffer.from("hello\n"));
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.match(output.text, /^\/dev\/pts\/0\r\nhello\r\n40 120\r\ngot hello\r\n$/);
+});
+
+test("a terminal's interrupt character reaches the foreground process", async () => {
+  const { output, session } = await run(["sleep", "1000"], { terminal: true }, true);
+  await session.write(Buffer.from("\x03"));
+  assert.deepEqual(await session.exited, { exitCode: 130 });
+  assert.equal(output.text, "^C");
+});
+
+test("all output comes before the exit code, however much", async () => {
+  const { output, session } = await run("head -c 5000000 /dev/zero | tr '\\0' x; exit 4");
+  assert.deepEqual(await session.exited, { exitCode: 4 });
+  assert.equal(output.text.length, 5_000_000);
+});
+
+test("a receiver that takes its time stops the process instead of filling memory", async () => {
+  const before = process.memoryUsage().rss;
+  let received = 0;
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const output: ExecOutput = {
+    async stdout(chunk) {
+      await gate;
+      received += chunk.length;
+    },
+    stderr() {},
+  };
+  const session = await runtime.exec(
+    pod.id,
+    "main",
+    node.process("head -c 30000000 /dev/zero; echo end > /tmp/all-written"),
+    false,
+    output,
+    signal,
+  );
+  const probe = await run("for i in 1 2 3 4 5; do test -e /tmp/all-written && echo written; sleep 0.02; done");
+  await probe.session.exited;
+  assert.equal(probe.output.text, "");
+  assert.ok(process.memoryUsage().rss - before < 25_000_000, "memory of the agent");
+  release();
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(received, 30_000_000);
+});
+
+test("a process left in the background does not hold the exit code back", async () => {
+  const { output, session } = await run("sleep 1000 & echo started");
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(output.text, "started\n");
+});
+
+test("a cancelled exec is killed", async () => {
+  const cancel = new AbortController();
+  const session = await runtime.exec(pod.id, "main", node.process(["sleep", "4321"]), false, new Collected(), cancel.signal);
+  cancel.abort();
+  await assert.rejects(session.exited, (error) => error instanceof RuntimeError && error.reason === "Cancelled");
+  await until("sleep 4321 is gone", async () => {
+    const { output, session: look } = await run("ps -o args | grep -c '[s]leep 4321'");
+    await look.exited;
+    return output.text === "0\n";
+  });
+});
+
+test("kill ends the process and its exit code says so", async () => {
+  const { session } = await run(["sleep", "1000"]);
+  session.kill();
+  assert.deepEqual(await session.exited, { exitCode: 137 });
+});
+
+for (const [name, argv, reason, errno] of [
+  ["a missing command", ["no-such-command"], "CommandNotFound", 2],
+  ["a missing path", ["/bin/no-such-command"], "CommandNotFound", 2],
+  ["a file without the right", ["/bin/not-executable"], "CommandNotExecutable", 13],
+  ["a folder", ["/tmp"], "CommandNotExecutable", 13],
+] as const)
+  test(`${name} is ${reason}`, async () => {
+    await assert.rejects(
+      run([...argv]),
+      (error) => error instanceof RuntimeError && error.reason === reason && error.step === "exec" && error.errno === errno,
+    );
+  });
+
+test("an exec in a container or sandbox that is not there is NotFound", async () => {
+  const output = new Collected();
+  const wanted = (error: unknown) => error instanceof RuntimeError && error.reason === "NotFound";
+  await assert.rejects(runtime.exec(pod.id, "nobody", node.process("true"), false, output, signal), wanted);
+  await assert.rejects(runtime.exec("nobody", "main", node.process("true"), false, output, signal), wanted);
+});
+
+test("a working directory that leads out of the container is refused", async () => {
+  for (const cwd of ["/proc/self/fd/3", "/proc/1/cwd/..", "/proc/self/root", "/nowhere"])
+    await assert.rejects(run("pwd", { cwd }), (error) => error instanceof RuntimeError && error.reason === "InvalidArgument", cwd);
+});
+
+test("a hundred execs at once each give their own answer", async () => {
+  const numbers = Array.from({ length: 100 }, (_, number) => number);
+  const answers = await Promise.all(
+    numbers.map(async (number) => {
+      const { output, session } = await run(`echo ${number}; exit ${number}`);
+      return { ...(await session.exited), text: output.text };
+    }),
+  );
+  assert.deepEqual(
+    answers,
+    numbers.map((number) => ({ exitCode: number, text: `${number}\n` })),
+  );
+});
+
+test("the container's end ends its execs", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  await runtime.startContainer(other.id, node.container("short", "sleep 1000"), signal);
+  const session = await runtime.exec(other.id, "short", node.process(["sleep", "1000"]), false, new Collected(), signal);
+  await runtime.signalContainer(other.id, "short", 9);
+  assert.deepEqual(await session.exited, { exitCode: 137 });
+  assert.equal((await node.exit("short")).exitCode, 137);
+  await runtime.removeSandbox(other.id);
+});
