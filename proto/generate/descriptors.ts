@@ -32,6 +32,7 @@ export interface FieldRules {
   readonly mergeKey: string;
   readonly patch: readonly number[];
   readonly atomic: boolean;
+  readonly within: number;
 }
 
 /** What the protos say: messages, and the rules that stand at them. */

@@ -51,6 +51,7 @@ function fieldData(descriptors: Descriptors, field: DescField): FieldData {
       rules.patch.length > 0 && { patch: rules.patch.map((strategy) => patchStrategies[strategy] ?? fail(field)) }),
     ...(rules?.mergeKey && { mergeKey: rules.mergeKey }),
     ...(rules?.atomic && { atomic: true }),
+    ...(field.number < 1000 && { wire: rules?.within ? [rules.within, field.number - 100 * rules.within] : [field.number] }),
   };
 }
 

@@ -18,5 +18,6 @@ export { type FieldFault, fieldPath } from "./schema/field-fault.ts";
 export { type MergeRule, type MergeRules, mergeRules } from "./schema/merge-rules.ts";
 export type { OpenApiJson } from "./schema/openapi-schemas.ts";
 export { type GroupVersion, groupVersionPath, openApiV3, openApiV3Index } from "./schema/openapi-v3.ts";
+export { decodeProtobuf, protobufContentType } from "./schema/protobuf.ts";
 export type { FieldSchema, GroupVersionKind, KindSchema, ObjectSchema, PatchStrategy, ScalarType, ValueSchema } from "./schema/schema.ts";
 export { suggest } from "./schema/suggest.ts";

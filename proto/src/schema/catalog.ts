@@ -73,6 +73,7 @@ function readFields(fields: Map<string, FieldSchema>, data: ObjectData | undefin
       patch: field.patch ?? [],
       mergeKey: field.mergeKey,
       atomic: field.atomic ?? false,
+      wire: field.wire ?? [],
     });
   }
 }

@@ -52,6 +52,8 @@ export interface FieldSchema {
   readonly mergeKey: string | undefined;
   /** Server-side apply treats the field's object or map as one value. */
   readonly atomic: boolean;
+  /** Field numbers in Kubernetes' protobuf form, from an embedded message inwards; empty if the field is not in that form. */
+  readonly wire: readonly number[];
 }
 
 export type PatchStrategy = "merge" | "replace" | "retainKeys";
