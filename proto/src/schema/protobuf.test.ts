@@ -109,9 +109,7 @@ test("a kind without a schema is refused as a media type", () => {
 });
 
 test("options of deletion are the same in every group", () => {
-  assert.deepEqual(
-    decodeProtobuf(
-        assert.deepEqual(decodeProtobuf(body("policy/v1", "DeleteOptions", { 1: 5, 4: "Background" })), {
+  assert.deepEqual(decodeProtobuf(body("policy/v1", "DeleteOptions", { 1: 5, 4: "Background" })), {
     apiVersion: "policy/v1",
     kind: "DeleteOptions",
     gracePeriodSeconds: 5,
