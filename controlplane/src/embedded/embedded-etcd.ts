@@ -21,6 +21,8 @@ export interface EmbeddedEtcdOptions {
   readonly tls?: { readonly server: TlsFiles; readonly client: TlsFiles };
   /** Writes are acknowledged before they are on disk: for tests and throw-away clusters. */
   readonly unsafeNoFsync?: boolean;
+  /** Between TERM and KILL, also of a predecessor's process, default 5,000. */
+  readonly stopTimeoutMs?: number;
   /** Called whenever a new process has become ready. */
   readonly onStarted?: (process: { readonly pid: number; readonly url: string }) => void;
 }
@@ -45,6 +47,7 @@ export class EmbeddedEtcd {
       debianPackage: "etcd-server",
       dir: options.dir,
       log: options.log,
+      stopTimeoutMs: options.stopTimeoutMs,
       configure: () => this.#configure(),
       // A linearizable read: the answer means that etcd has a leader and its data.
       probe: async () => void (await this.#present.client.range({ key: "\0", timeoutMs: 500 })),

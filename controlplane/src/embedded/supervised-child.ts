@@ -20,10 +20,11 @@ export interface SupervisedChildOptions {
   /** Throws while the child does not serve yet. */
   readonly probe: (signal: AbortSignal) => Promise<void>;
   readonly onStarted?: (pid: number) => void;
+  /** Between TERM and KILL, default 5,000. */
+  readonly stopTimeoutMs?: number;
 }
 
 const readyTimeoutMs = 30_000;
-const stopTimeoutMs = 5_000;
 const maxLogBytes = 16 * 1024 * 1024;
 const logCheckMs = 30_000;
 /** A child that lived so long is started again at once. */
@@ -42,10 +43,12 @@ type State =
  */
 export class SupervisedChild {
   readonly #options: SupervisedChildOptions;
+  readonly #stopTimeoutMs: number;
   #state: State = { is: "stopped" };
 
   constructor(options: SupervisedChildOptions) {
     this.#options = options;
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? 5_000;
   }
 
   get pid(): number | undefined {
@@ -188,7 +191,7 @@ export class SupervisedChild {
 
   async #terminate(child: ChildProcess, how: "SIGTERM" | "SIGKILL", exit: Promise<string>): Promise<void> {
     child.kill(how);
-    const killer = setTimeout(() => child.kill("SIGKILL"), stopTimeoutMs);
+    const killer = setTimeout(() => child.kill("SIGKILL"), this.#stopTimeoutMs);
     await exit;
     clearTimeout(killer);
   }
@@ -198,7 +201,7 @@ export class SupervisedChild {
     const predecessor = parseIdentity(text);
     if (predecessor === undefined) return;
     const { program, log } = this.#options;
-    const deadline = Date.now() + stopTimeoutMs;
+    const deadline = Date.now() + this.#stopTimeoutMs;
     for (let told = ""; isAlive(predecessor); await delay(10)) {
       const how = Date.now() < deadline ? "SIGTERM" : "SIGKILL";
       if (told === how) continue;

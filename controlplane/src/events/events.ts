@@ -25,9 +25,16 @@ export interface EventSink {
   record(event: EventRecord): void;
 }
 
+/** Narrows a list to the events of like objects; cheap, however many events there are. */
+export interface InvolvedObject {
+  readonly kind?: string;
+  readonly name?: string;
+}
+
 /** Readers: the Event objects kept by JetStream, repeated ones folded into one with `count`, `firstTimestamp`, `lastTimestamp`. */
 export interface EventSource {
-  /** "" for all namespaces. */
-  list(namespace: string): Promise<{ items: Event[]; resourceVersion: string }>;
+  /** "" for all namespaces; the oldest change first. Throws TesseraError "ServiceUnavailable" while NATS is away. */
+  list(namespace: string, involved?: InvolvedObject): Promise<{ items: Event[]; resourceVersion: string }>;
+  /** What changes after `resourceVersion` ("0": what is kept, too), until aborted; outlives outages of NATS. */
   watch(namespace: string, resourceVersion: string, signal: AbortSignal): AsyncIterable<{ type: "ADDED" | "MODIFIED"; object: Event }>;
 }

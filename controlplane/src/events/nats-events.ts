@@ -1,6 +1,11 @@
-import type { Event } from "@tessera/proto";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Event, isCancellation, TesseraError } from "@tessera/proto";
+import type { JetStreamManager, NatsConnection } from "nats";
 import type { Logger } from "pino";
-import type { EventRecord, EventSink, EventSource } from "./events.ts";
+import { foldEvent, type Occurrences, type StoredEvent, subjectFilter, subjectPrefix } from "./event-object.ts";
+import { EventQueue, KnownEvents } from "./event-queue.ts";
+import { followStream, listStream, type StreamMessage } from "./event-stream.ts";
+import type { EventRecord, EventSink, EventSource, InvolvedObject } from "./events.ts";
 import type { NatsLink } from "./nats-link.ts";
 
 export interface NatsEventsDependencies {
@@ -10,18 +15,216 @@ export interface NatsEventsDependencies {
   readonly maxAgeMs?: number;
   /** Size of the stream on disk, default 256 MiB; the oldest go first. */
   readonly maxBytes?: number;
+  /** Events that may wait for NATS, repeated ones counted once, default 10,000. */
+  readonly queueLimit?: number;
 }
 
-/** Events in a JetStream stream. `record` may be called before and after `run`. */
+export const streamName = "TESSERA_EVENTS";
+
+const requestTimeoutMs = 1_000;
+const listTimeoutMs = 5_000;
+/** A reader's patience with a NATS that is away: it is back at once, or not soon. */
+const reconnectTimeoutMs = 500;
+/** Sent without waiting for the answers in between. */
+const batchSize = 256;
+/** JetStream's error code for "wrong last sequence". */
+const wrongLastSequence = 10_071;
+
+/**
+ * Events in a JetStream stream that keeps the last message of each subject, and has a subject for each thing that happens: the message is the
+ * Event object with its count, so that readers get what is stored and nothing has to be folded again.
+ *
+ * Every message is stored only upon the sequence of the one that it replaces. So a message sent twice (its answer was lost) counts once, and
+ * two control planes that tell of the same thing count it twice.
+ */
 export class NatsEvents implements EventSink, EventSource {
-  constructor(_dependencies: NatsEventsDependencies) {}
-  record(_event: EventRecord): void {}
-  list(_namespace: string): Promise<{ items: Event[]; resourceVersion: string }> {
-    throw new Error("not written yet");
+  readonly #nats: NatsLink;
+  readonly #log: Logger;
+  readonly #limits: { readonly maxAgeMs: number; readonly maxBytes: number };
+  readonly #queue: EventQueue;
+  readonly #known = new KnownEvents(10_000);
+  #streamIsThere = false;
+
+  constructor(dependencies: NatsEventsDependencies) {
+    this.#nats = dependencies.nats;
+    this.#log = dependencies.log;
+    const { maxAgeMs = 7 * 24 * 3600 * 1000, maxBytes = 256 * 1024 * 1024, queueLimit = 10_000 } = dependencies;
+    this.#limits = { maxAgeMs, maxBytes };
+    this.#queue = new EventQueue(queueLimit);
   }
-  watch(_namespace: string, _resourceVersion: string, _signal: AbortSignal): AsyncIterable<{ type: "ADDED" | "MODIFIED"; object: Event }> {
-    throw new Error("not written yet");
+
+  /** May be called before `run`. */
+  record(event: EventRecord): void {
+    if (this.#queue.push(event)) return;
+    this.#log.debug({ reason: event.reason, involved: event.involved }, "event dropped: too many wait for NATS");
   }
-  /** Creates the stream, sends what is queued and follows the stream until aborted. */
-  async run(_signal: AbortSignal): Promise<void> {}
+
+  async list(namespace: string, involved: InvolvedObject = {}): Promise<{ items: Event[]; resourceVersion: string }> {
+    const signal = AbortSignal.timeout(this.#nats.connected ? listTimeoutMs : reconnectTimeoutMs);
+    try {
+      const connection = await this.#nats.connection(signal);
+      const streams = await this.#ensureStream(connection);
+      const filter = subjectFilter(namespace, involved);
+      const access = { connection, streams };
+      const { messages, lastSequence } = await listStream({ access, stream: streamName, filter, signal });
+      return { items: messages.flatMap((message) => this.#toEvent(message) ?? []), resourceVersion: String(lastSequence) };
+    } catch (error) {
+      this.#streamIsThere = false;
+      throw new TesseraError("ServiceUnavailable", "events cannot be read: NATS does not answer", { cause: error });
+    }
+  }
+
+  async *watch(
+    namespace: string,
+    resourceVersion: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ type: "ADDED" | "MODIFIED"; object: Event }> {
+    const after = Number(resourceVersion === "" ? 0 : resourceVersion);
+    if (!Number.isSafeInteger(after) || after < 0) throw new TesseraError("BadRequest", `invalid resourceVersion "${resourceVersion}"`);
+    const access = async () => {
+      const connection = await this.#nats.connection(signal);
+      return { connection, streams: await this.#ensureStream(connection) };
+    };
+    const filter = subjectFilter(namespace);
+    const options = { access, link: this.#nats, stream: streamName, filter, after, log: this.#log, signal };
+    for await (const message of followStream(options)) {
+      const object = this.#toEvent(message);
+      if (object !== undefined) yield { type: object.count === 1 ? "ADDED" : "MODIFIED", object };
+    }
+  }
+
+  /** Sends what is queued until aborted, and then what is left if NATS is there. */
+  async run(signal: AbortSignal): Promise<void> {
+    let unsent: Occurrences[] = [];
+    let isTold = false;
+    for (let pauseMs = 0; ; ) {
+      if (unsent.length === 0) {
+        await this.#queue.wait(signal);
+        unsent = this.#queue.take(batchSize);
+        if (unsent.length === 0) return;
+      }
+      try {
+        if (signal.aborted && !this.#nats.connected) return;
+        const connection = await this.#nats.connection(signal.aborted ? AbortSignal.timeout(requestTimeoutMs) : signal);
+        unsent = await this.#store(connection, unsent);
+        pauseMs = 0;
+        if (isTold) this.#log.info("events are stored again");
+        isTold = false;
+        this.#tellDropped();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#streamIsThere = false;
+        if (!isTold && !isCancellation(error)) this.#log.warn({ err: error, waiting: unsent.length }, "events cannot be stored, trying on");
+        isTold = true;
+        pauseMs = Math.min(Math.max(pauseMs * 2, 50), 1_000);
+        await delay(pauseMs, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  #tellDropped(): void {
+    const dropped = this.#queue.takeDropped();
+    if (dropped > 0) this.#log.error({ dropped }, "events were dropped, since too many waited for NATS");
+  }
+
+  /** Returns nothing, or throws when one could not be stored; then all may be stored again. */
+  async #store(connection: NatsConnection, batch: readonly Occurrences[]): Promise<Occurrences[]> {
+    const streams = await this.#ensureStream(connection);
+    const outcomes = await Promise.allSettled(batch.map((occurrences) => this.#storeOne(connection, streams, occurrences)));
+    const left = batch.filter((_, index) => outcomes[index]?.status === "rejected");
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined && left.length === batch.length) throw failed.reason;
+    return left;
+  }
+
+  async #storeOne(connection: NatsConnection, streams: JetStreamManager, occurrences: Occurrences): Promise<void> {
+    const { subject } = occurrences;
+    let base = occurrences.base === undefined ? this.#known.get(subject) : occurrences.base.stored;
+    for (let attempt = 0; ; attempt++) {
+      const event = foldEvent(base?.event, occurrences);
+      const messageId = messageIdOf(event);
+      try {
+        const answer = await connection.jetstream().publish(subject, JSON.stringify(event), {
+          msgID: messageId,
+          timeout: requestTimeoutMs,
+          expect: { streamName, lastSubjectSequence: base?.sequence ?? 0 },
+        });
+        this.#known.set(subject, { event, sequence: answer.seq });
+        return;
+      } catch (error) {
+        this.#known.delete(subject);
+        occurrences.base = { stored: base };
+        if (!isWrongSequence(error) || attempt >= 3) throw error;
+      }
+      base = await readLast(streams, subject);
+      if (base === undefined || messageIdOf(base.event) !== messageId) continue;
+      // Stored by an attempt whose answer was lost.
+      this.#known.set(subject, base);
+      return;
+    }
+  }
+
+  async #ensureStream(connection: NatsConnection): Promise<JetStreamManager> {
+    const streams = await connection.jetstreamManager({ timeout: requestTimeoutMs, checkAPI: false });
+    if (this.#streamIsThere) return streams;
+    const config = {
+      subjects: [`${subjectPrefix}.>`],
+      max_age: this.#limits.maxAgeMs * 1_000_000,
+      max_bytes: this.#limits.maxBytes,
+      max_msgs_per_subject: 1,
+    };
+    try {
+      await streams.streams.update(streamName, config);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      await streams.streams.add({ name: streamName, ...config });
+      this.#log.info({ stream: streamName }, "created the stream of events");
+    }
+    this.#streamIsThere = true;
+    return streams;
+  }
+
+  #toEvent({ sequence, data }: StreamMessage): Event | undefined {
+    try {
+      const event = parseEvent(data);
+      return { ...event, metadata: { ...event.metadata, resourceVersion: String(sequence) } };
+    } catch (error) {
+      this.#log.error({ err: error, sequence }, "a message of the event stream is not an Event, ignored");
+      return undefined;
+    }
+  }
+}
+
+async function readLast(streams: JetStreamManager, subject: string): Promise<StoredEvent | undefined> {
+  try {
+    const message = await streams.streams.getMessage(streamName, { last_by_subj: subject });
+    return { event: parseEvent(message.data), sequence: message.seq };
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** JetStream stores a message of one id only once. */
+function messageIdOf(event: Event): string {
+  return `${event.metadata?.uid}.${event.count}`;
+}
+
+function parseEvent(data: Uint8Array): Event {
+  const value: unknown = JSON.parse(Buffer.from(data).toString());
+  if (typeof value !== "object" || value === null || (value as Event).kind !== "Event") throw new Error("not an Event");
+  return value as Event;
+}
+
+function isWrongSequence(error: unknown): boolean {
+  return apiCode(error) === wrongLastSequence;
+}
+
+/** No such stream, no such message. */
+function isNotFound(error: unknown): boolean {
+  return [10_059, 10_037].includes(apiCode(error) ?? 0) || (error as { code?: unknown }).code === "404";
+}
+
+function apiCode(error: unknown): number | undefined {
+  return (error as { api_error?: { err_code?: number } }).api_error?.err_code;
 }
