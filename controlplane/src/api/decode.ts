@@ -58,7 +58,7 @@ export function decodeValue<T extends ApiObject>(
   applyDefaults(schema, object);
   return {
     object: object as T,
-    faults: faults.filter((fault) => !isUnknown(fault)).map(({ type, path, message }) => ({ type, path, message: message + locate(path) })),
+    faults: faults.filter((fault) => !isUnknown(fault)).map((fault) => toFault(fault, locate)),
     warnings: validation === "Warn" ? unknown.map((fault) => describe(fault, locate)) : [],
   };
 }
@@ -119,6 +119,19 @@ function checkKind(value: unknown, expected: Kind): asserts value is { [key: str
   if (kind !== undefined && kind !== expected.kind) {
     throw new TesseraError("BadRequest", `the kind in the data (${String(kind)}) does not match the expected kind (${expected.kind})`);
   }
+}
+
+/** In the words of Kubernetes' field errors, so that both sorts of faults read alike in one message. */
+function toFault({ type, path, message }: FieldFault, locate: Locate): Fault {
+  const words = {
+    Required: "Required value",
+    NotSupported: `Unsupported value: ${message}`,
+    Duplicate: `Duplicate value: ${message}`,
+    Invalid: `Invalid value: ${message}`,
+    WrongType: message,
+    UnknownField: message,
+  };
+  return { type, path, message: words[type] + locate(path) };
 }
 
 function isUnknown(fault: FieldFault): boolean {

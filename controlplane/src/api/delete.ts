@@ -63,7 +63,7 @@ async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
   return decodeValue<DeleteOptions>(options, deleteOptionsKind, "Warn", locate).object;
 }
 
-function toDeleteRequest(options: DeleteOptions, query: URLSearchParams): DeleteRequest {
+export function toDeleteRequest(options: DeleteOptions, query: URLSearchParams): DeleteRequest {
   const grace = query.get("gracePeriodSeconds");
   const policy = options.propagationPolicy ?? query.get("propagationPolicy") ?? "Background";
   if (!propagationPolicies.includes(policy)) {

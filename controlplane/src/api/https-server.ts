@@ -97,6 +97,7 @@ export class HttpsServer {
     try {
       const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
       if (isConnection(answer)) {
+        answer.refused();
         await send(request, response, refusal(new TesseraError("BadRequest", "Upgrade request required")));
       } else await send(request, response, answer);
     } catch (error) {
@@ -111,10 +112,13 @@ export class HttpsServer {
     socket.on("error", (error) => this.#options.log.debug({ err: error }, "connection broke"));
     try {
       const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
-      if (gone.signal.aborted) return;
       if (!isConnection(answer)) return await sendOnSocket(request, socket, answer);
       const protocol = chooseProtocol(request, answer.protocols);
-      if (protocol instanceof TesseraError) return await sendOnSocket(request, socket, refusal(protocol));
+      if (gone.signal.aborted || protocol instanceof TesseraError) {
+        answer.refused();
+        if (protocol instanceof TesseraError) await sendOnSocket(request, socket, refusal(protocol));
+        return;
+      }
       this.#protocols.set(request, protocol);
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => void answer.run(webSocket, protocol));
     } catch (error) {
@@ -153,12 +157,6 @@ function refusal(error: TesseraError): ApiResponse {
 
 /** The first of the client's protocols that is understood. */
 function chooseProtocol(request: IncomingMessage, understood: readonly string[]): string | TesseraError {
-  if (request.headers.upgrade?.toLowerCase() !== "websocket") {
-    return new TesseraError(
-      "BadRequest",
-      `only WebSocket streams are supported, not ${request.headers.upgrade}; kubectl 1.31 and later uses them`,
-    );
-  }
   const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((protocol) => protocol.trim());
   const chosen = offered.find((protocol) => understood.includes(protocol));
   return (

@@ -1,7 +1,6 @@
 import { TesseraError } from "@tessera/proto";
 import type { ApiObject } from "../registry/definition.ts";
 import type { Fault } from "../registry/faults.ts";
-import type { UpdateOptions } from "../registry/stored-resource.ts";
 import { contentType, readBody } from "./body.ts";
 import type { Call } from "./call.ts";
 import { checkNamespace, parseDryRun, writable } from "./create.ts";
@@ -15,17 +14,8 @@ import { renderObject } from "./render.ts";
 
 type Patch = (current: unknown) => unknown;
 
-/** PATCH of an object. */
+/** PATCH of an object, or of the part of it that a subresource stands for. */
 export async function patchObject(call: Call): Promise<ApiResponse> {
-  return patch(call, "object");
-}
-
-/** PATCH of an object's status subresource. */
-export async function patchStatus(call: Call): Promise<ApiResponse> {
-  return patch(call, "status");
-}
-
-async function patch(call: Call, part: UpdateOptions["part"]): Promise<ApiResponse> {
   const { path, request } = call;
   const resource = writable(call);
   const { definition } = resource;
@@ -42,7 +32,11 @@ async function patch(call: Call, part: UpdateOptions["part"]): Promise<ApiRespon
     faults.splice(0, faults.length, ...decoded.faults);
     return withoutStaleVersion(decoded.object, current);
   };
-  const result = await resource.updateObject(path.namespace, path.name, change, { part, faults, dryRun: parseDryRun(request.query) });
+  const result = await resource.updateObject(path.namespace, path.name, change, {
+    subresource: path.subresource,
+    faults,
+    dryRun: parseDryRun(request.query),
+  });
   return withWarnings(renderObject(result.object, options), warnings);
 }
 

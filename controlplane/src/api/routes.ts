@@ -3,9 +3,13 @@ import type { Connection } from "./connection.ts";
 import { createObject } from "./create.ts";
 import { deleteCollection, deleteObject } from "./delete.ts";
 import type { ApiResponse } from "./http.ts";
-import { patchObject, patchStatus } from "./patch.ts";
+import { listNodeImages, loadNodeImages } from "./node-images.ts";
+import { patchObject } from "./patch.ts";
+import { bindPod, evictPod } from "./pod-binding.ts";
+import { attachToPod, execInPod } from "./pod-exec.ts";
+import { readPodLog } from "./pod-log.ts";
 import { getObject, listObjects } from "./read.ts";
-import { updateObject, updateStatus } from "./update.ts";
+import { updateObject } from "./update.ts";
 import { isTrue, watchObjects } from "./watch.ts";
 
 /** What a method on a resource path means. The first route that fits is taken. */
@@ -32,6 +36,16 @@ export const resourceRoutes: readonly ResourceRoute[] = [
   { verb: "patch", method: "PATCH", on: "object", subresource: "", handle: patchObject },
   { verb: "delete", method: "DELETE", on: "object", subresource: "", handle: deleteObject },
   { verb: "get", method: "GET", on: "object", subresource: "status", handle: getObject },
-  { verb: "update", method: "PUT", on: "object", subresource: "status", handle: updateStatus },
-  { verb: "patch", method: "PATCH", on: "object", subresource: "status", handle: patchStatus },
+  { verb: "update", method: "PUT", on: "object", subresource: "status", handle: updateObject },
+  { verb: "patch", method: "PATCH", on: "object", subresource: "status", handle: patchObject },
+  { verb: "update", method: "PUT", on: "object", resource: "namespaces", subresource: "finalize", handle: updateObject },
+  { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "binding", handle: bindPod },
+  { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "eviction", handle: evictPod },
+  { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "log", handle: readPodLog },
+  { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "exec", handle: execInPod },
+  { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "exec", handle: execInPod },
+  { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
+  { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
+  { verb: "get", method: "GET", on: "object", resource: "nodes", subresource: "images", handle: listNodeImages },
+  { verb: "create", method: "POST", on: "object", resource: "nodes", subresource: "images", handle: loadNodeImages },
 ];

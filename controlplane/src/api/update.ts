@@ -1,6 +1,5 @@
 import { TesseraError } from "@tessera/proto";
 import type { ApiObject } from "../registry/definition.ts";
-import type { UpdateOptions } from "../registry/stored-resource.ts";
 import type { Call } from "./call.ts";
 import { checkNamespace, parseDryRun, writable } from "./create.ts";
 import { decodeBody } from "./decode.ts";
@@ -8,17 +7,8 @@ import { type ApiResponse, withWarnings } from "./http.ts";
 import { renderOptions } from "./read.ts";
 import { renderObject } from "./render.ts";
 
-/** PUT of an object. */
+/** PUT of an object, or of the part of it that a subresource stands for. */
 export async function updateObject(call: Call): Promise<ApiResponse> {
-  return replace(call, "object");
-}
-
-/** PUT of an object's status subresource. */
-export async function updateStatus(call: Call): Promise<ApiResponse> {
-  return replace(call, "status");
-}
-
-async function replace(call: Call, part: UpdateOptions["part"]): Promise<ApiResponse> {
   const { path, request } = call;
   const resource = writable(call);
   const options = renderOptions(call);
@@ -27,7 +17,11 @@ async function replace(call: Call, part: UpdateOptions["part"]): Promise<ApiResp
   checkName(object, path.name);
   const dryRun = parseDryRun(request.query);
   // A retry starts from what was sent, and the strategies change the object they get.
-  const result = await resource.updateObject(path.namespace, path.name, () => structuredClone(object), { part, faults, dryRun });
+  const result = await resource.updateObject(path.namespace, path.name, () => structuredClone(object), {
+    subresource: path.subresource,
+    faults,
+    dryRun,
+  });
   return withWarnings(renderObject(result.object, options), warnings);
 }
 

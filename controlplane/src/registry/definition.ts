@@ -28,6 +28,13 @@ export interface Subresource {
   readonly verbs: readonly Verb[];
 }
 
+/** The rules of an update that may only change a part of an object. */
+export interface PartStrategy<T extends ApiObject> {
+  /** Takes everything but the part from `current`. */
+  prepare(next: T, current: T): void;
+  validate(next: T, current: T): Fault[];
+}
+
 /** The rules of a kind that no schema can say. All functions are pure; the `prepare` ones change the object they get, which is the caller's own. */
 export interface Strategy<T extends ApiObject> {
   /** Clears what a creator may not set and fills in defaults that depend on other fields. */
@@ -36,12 +43,8 @@ export interface Strategy<T extends ApiObject> {
   /** Keeps what this kind of update may not change (the status). */
   prepareForUpdate(next: T, current: T): void;
   validateUpdate(next: T, current: T): Fault[];
-  /** For the status subresource; absent when the kind has none. */
-  readonly status?: {
-    /** Takes everything but the status from `current`. */
-    prepare(next: T, current: T): void;
-    validate(next: T, current: T): Fault[];
-  };
+  /** Subresources that change a part of the object: "status". */
+  readonly parts?: { readonly [subresource: string]: PartStrategy<T> };
   /** Syntax of metadata.name; returns what is expected. */
   checkName(name: string): string | undefined;
   /** Seconds between the wish to delete and the removal; absent: removed at once. */

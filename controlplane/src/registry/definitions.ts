@@ -4,7 +4,7 @@ import { eventDefinition } from "./kinds/event.ts";
 import { leaseDefinition } from "./kinds/lease.ts";
 import { namespaceDefinition } from "./kinds/namespace.ts";
 import { nodeDefinition } from "./kinds/node.ts";
-import { podDefinition } from "./kinds/pod.ts";
+import { podDefinition } from "./kinds/pod/pod.ts";
 import { secretDefinition } from "./kinds/secret.ts";
 import { serviceAccountDefinition } from "./kinds/service-account.ts";
 

@@ -67,12 +67,18 @@ function show(value: unknown): string {
   return text.length > 512 ? `${text.slice(0, 512)}...` : text;
 }
 
+/** Both lists; where the first has a fault for a path already, the second is not heard: the value it looked at was not the one that was sent. */
+export function joinFaults(first: readonly Fault[], second: readonly Fault[]): readonly Fault[] {
+  const paths = new Set(first.map((fault) => fault.path));
+  return [...first, ...second.filter((fault) => !paths.has(fault.path))];
+}
+
 /** `Pod "web" is invalid: spec.containers[0].image: Required value`, with one cause per fault. */
 export function invalidObject(kind: string, group: string, name: string, faults: readonly Fault[]): TesseraError {
   const lines = faults.map((fault) => `${fault.path}: ${fault.message}`);
   const text = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;
   const causes: StatusCause[] = faults.map((fault) => ({ reason: causeReasons[fault.type], message: fault.message, field: fault.path }));
-  return new TesseraError("Invalid", `${kind === "" ? "object" : qualifiedKind(kind, group)} ${JSON.stringify(name)} is invalid: ${text}`, {
+  return new TesseraError("Invalid", `${qualifiedKind(kind, group)} ${JSON.stringify(name)} is invalid: ${text}`, {
     causes,
     details: { name, kind, group },
   });

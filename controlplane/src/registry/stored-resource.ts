@@ -5,7 +5,7 @@ import type { Store } from "../store/store.ts";
 import { type ApiObject, qualifiedResource, type ResourceDefinition } from "./definition.ts";
 import { planDeletion } from "./deletion.ts";
 import { encodeObject, storeKey } from "./encoding.ts";
-import { type Fault, invalidObject } from "./faults.ts";
+import { type Fault, invalidObject, joinFaults } from "./faults.ts";
 import type { NamespaceGate } from "./namespace-gate.ts";
 import { newObjectMeta, updatedObjectMeta, validateMeta, validateMetaUpdate } from "./object-meta.ts";
 import type { Resource } from "./resource.ts";
@@ -26,8 +26,8 @@ export interface WriteOptions {
 }
 
 export interface UpdateOptions extends WriteOptions {
-  /** Which part the request may change: everything but the status, or (subresource) the status only. */
-  readonly part: "object" | "status";
+  /** The subresource whose part is changed; absent: everything but the parts. */
+  readonly subresource?: string;
   /** Faults that decoding found and that only validation may report (an unsupported value, ...). */
   readonly faults?: readonly Fault[];
 }
@@ -99,11 +99,8 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
         countsGeneration: definition.strategy.countsGeneration === true,
         nowMs: this.#now(),
       });
-      this.#refuse(object, [
-        ...(options.faults ?? []),
-        ...validateMeta(object, definition.namespaced, definition.strategy.checkName),
-        ...definition.strategy.validate(object),
-      ]);
+      const own = [...validateMeta(object, definition.namespaced, definition.strategy.checkName), ...definition.strategy.validate(object)];
+      this.#refuse(object, joinFaults(options.faults ?? [], own));
       await this.#gate?.admit(namespace, definition, object.metadata.name ?? "");
       try {
         return await this.#insert(object, namespace, options.dryRun === true);
@@ -139,15 +136,16 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
       this.#checkPreconditions(current, { uid: sent.metadata?.uid, resourceVersion: sent.metadata?.resourceVersion });
       const next: T = { ...sent, apiVersion: apiVersion(this.definition), kind: this.definition.kind };
       next.metadata = updatedObjectMeta(sent.metadata ?? {}, current.value.metadata ?? {});
-      const faults: Fault[] = [...(options.faults ?? []), ...validateMetaUpdate(sent.metadata ?? {}, current.value.metadata ?? {})];
-      if (options.part === "status" && strategy.status !== undefined) {
-        strategy.status.prepare(next, current.value);
-        faults.push(...strategy.status.validate(next, current.value));
+      const faults = validateMetaUpdate(sent.metadata ?? {}, current.value.metadata ?? {});
+      const part = options.subresource === undefined ? undefined : strategy.parts?.[options.subresource];
+      if (part !== undefined) {
+        part.prepare(next, current.value);
+        faults.push(...part.validate(next, current.value));
       } else {
         strategy.prepareForUpdate(next, current.value);
         faults.push(...validateMeta(next, this.definition.namespaced, () => undefined), ...strategy.validateUpdate(next, current.value));
       }
-      this.#refuse(next, faults);
+      this.#refuse(next, joinFaults(options.faults ?? [], faults));
       return this.#writeOrRelease(next, current.value);
     });
   }

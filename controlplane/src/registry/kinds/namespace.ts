@@ -39,12 +39,19 @@ export const namespaceDefinition: ResourceDefinition<Namespace> = {
       next.status = current.status;
       label(next);
     },
-    status: {
-      prepare(next, current) {
-        next.metadata = { ...current.metadata };
-        next.spec = current.spec;
+    parts: {
+      status: {
+        prepare(next, current) {
+          next.spec = current.spec;
+        },
+        validate: () => [],
       },
-      validate: () => [],
+      finalize: {
+        prepare(next, current) {
+          next.status = current.status;
+        },
+        validate: () => [],
+      },
     },
     markDeleted(namespace) {
       namespace.status = { ...namespace.status, phase: "Terminating" };

@@ -16,7 +16,10 @@ export const nodeDefinition: ResourceDefinition<Node> = {
   categories: [],
   namespaced: false,
   verbs: allVerbs,
-  subresources: [{ name: "status", kind: nodeKind, verbs: ["get", "patch", "update"] }],
+  subresources: [
+    { name: "images", kind: { group: "", version: "v1", kind: "NodeImages" }, verbs: ["create", "get"] },
+    { name: "status", kind: nodeKind, verbs: ["get", "patch", "update"] },
+  ],
   selectableFields: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },
   returnsDeletedObject: false,
   columns: [
@@ -67,11 +70,13 @@ export const nodeDefinition: ResourceDefinition<Node> = {
       next.status = current.status;
     },
     validateUpdate: (next, current) => [...validate(next), ...validateCidrUpdate(next, current)],
-    status: {
-      prepare(next, current) {
-        next.spec = current.spec;
+    parts: {
+      status: {
+        prepare(next, current) {
+          next.spec = current.spec;
+        },
+        validate: validateStatus,
       },
-      validate: validateStatus,
     },
   }),
 };

@@ -1,7 +1,7 @@
 import type { ContainerStatus, Pod } from "@tessera/proto";
-import type { Column } from "../definition.ts";
-import { ageColumn, nameColumn } from "../strategy.ts";
-import { formatAge } from "./age.ts";
+import type { Column } from "../../definition.ts";
+import { ageColumn, nameColumn } from "../../strategy.ts";
+import { formatAge } from "../age.ts";
 
 /** What a pod's row says about its containers. */
 export interface PodSummary {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Container, Pod, PodSpec, Toleration } from "@tessera/proto";
-import { type Fault, forbidden, invalid } from "../faults.ts";
-import { validatePod } from "./pod-validation.ts";
+import { type Fault, forbidden, invalid } from "../../faults.ts";
+import { validatePod } from "./validate.ts";
 
 const changeable =
   "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";

@@ -1,10 +1,10 @@
 import type { Pod } from "@tessera/proto";
-import { allVerbs, type ResourceDefinition } from "../definition.ts";
-import { plainStrategy } from "../strategy.ts";
-import { podColumns } from "./pod-columns.ts";
-import { defaultPodSpec, qosClass } from "./pod-defaults.ts";
-import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
-import { validatePod } from "./pod-validation.ts";
+import { allVerbs, type ResourceDefinition } from "../../definition.ts";
+import { plainStrategy } from "../../strategy.ts";
+import { podColumns } from "./columns.ts";
+import { defaultPodSpec, qosClass } from "./defaults.ts";
+import { validatePodStatusUpdate, validatePodUpdate } from "./update.ts";
+import { validatePod } from "./validate.ts";
 
 const podKind = { group: "", version: "v1", kind: "Pod" };
 const defaultGraceSeconds = 30;
@@ -59,11 +59,13 @@ export const podDefinition: ResourceDefinition<Pod> = {
       next.status = current.status;
     },
     validateUpdate: validatePodUpdate,
-    status: {
-      prepare(next, current) {
-        next.spec = current.spec;
+    parts: {
+      status: {
+        prepare(next, current) {
+          next.spec = current.spec;
+        },
+        validate: validatePodStatusUpdate,
       },
-      validate: validatePodStatusUpdate,
     },
     gracefulDeletion(pod, requestedSeconds) {
       const phase = pod.status?.phase;
