@@ -5,7 +5,8 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { readDescriptors } from "./descriptors.ts";
 import { generateSchemas } from "./schemas.ts";
 import { generateApiTypes, generateNodeProtocol } from "./types.ts";
@@ -14,9 +15,23 @@ const root = join(import.meta.dirname, "..");
 const gen = join(root, "gen");
 const stampFile = join(gen, "inputs.sha256");
 
+const { values: options } = parseArgs({
+  options: {
+    // Make everything anew although no input changed.
+    force: { type: "boolean", default: false },
+    // Make everything in this folder, which must exist, and leave gen/ alone.
+    out: { type: "string" },
+  },
+});
 const stamp = hashOf(inputs());
-if (process.argv.includes("--force") || !existsSync(stampFile) || readFileSync(stampFile, "utf8") !== stamp) {
-  // Everything is made beside gen/ and then put in its place, so that a run that fails or is killed leaves the old state.
+if (options.out !== undefined) {
+  generate(resolve(options.out));
+} else if (options.force || !existsSync(stampFile) || readFileSync(stampFile, "utf8") !== stamp) {
+  replaceGenerated();
+}
+
+/** Everything is made beside gen/ and then put in its place, so that a run that fails or is killed leaves the old state or none. */
+function replaceGenerated(): void {
   const made = mkdtempSync(join(root, "gen.new-"));
   try {
     generate(made);
