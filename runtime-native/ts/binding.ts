@@ -50,6 +50,18 @@ export function declareStructs() {
       major: "uint32_t",
       minor: "uint32_t",
     }),
+    ts_node_network: koffi.struct({
+      bridge: text,
+      bridge_address: text,
+      vxlan: text,
+      node_address: text,
+      node_device: text,
+      prefix: "int32_t",
+      vxlan_id: "uint32_t",
+      vxlan_port: "uint32_t",
+    }),
+    ts_peer: koffi.struct({ network: "uint32_t", prefix: "uint32_t", node_address: "uint32_t" }),
+    ts_netns_assignment: koffi.struct({ from: text, path: text, link: text, id: text, address: text, gateway: text }),
   };
 }
 
@@ -91,6 +103,15 @@ export class Binding {
   readonly removeTree: Call<[path: string, budget: number, done: [number]]>;
   readonly unmountBelow: Call<[path: string]>;
   readonly mountTmpfs: Call<[path: string, sizeBytes: number, mode: number]>;
+  readonly networkEnsureNode: Call<[spec: object, mtu: [number]]>;
+  readonly networkSetPeers: Call<[vxlan: string, source: string, peers: readonly object[], count: number]>;
+  readonly networkRemoveNode: Call<[bridge: string, vxlan: string]>;
+  readonly networkListPodLinks: Call<[out: Uint8Array, size: number]>;
+  readonly netnsPrepare: Call<[path: string, bridge: string, link: string, mtu: number]>;
+  readonly netnsAssign: Call<[assignment: object]>;
+  readonly netnsCheck: Call<[path: string, address: string, ready: [number]]>;
+  readonly netnsRelease: Call<[path: string]>;
+  readonly nftRun: Call<[commands: string]>;
   readonly layout: () => string;
 
   constructor(nativeDir: string) {
@@ -119,6 +140,15 @@ export class Binding {
     this.removeTree = this.#call("ts_remove_tree", [text, "uint32_t", out("int32_t")]);
     this.unmountBelow = this.#call("ts_unmount_below", [text]);
     this.mountTmpfs = this.#call("ts_mount_tmpfs", [text, "int64_t", "uint32_t"]);
+    this.networkEnsureNode = this.#call("ts_network_ensure_node", [koffi.pointer(structs.ts_node_network), out("int32_t")]);
+    this.networkSetPeers = this.#call("ts_network_set_peers", [text, text, koffi.pointer(structs.ts_peer), "uint32_t"]);
+    this.networkRemoveNode = this.#call("ts_network_remove_node", [text, text]);
+    this.networkListPodLinks = this.#call("ts_network_list_pod_links", [bytes, "uint32_t"]);
+    this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, text, "int32_t"]);
+    this.netnsAssign = this.#call("ts_netns_assign", [koffi.pointer(structs.ts_netns_assignment)]);
+    this.netnsCheck = this.#call("ts_netns_check", [text, text, out("int32_t")]);
+    this.netnsRelease = this.#call("ts_netns_release", [text]);
+    this.nftRun = this.#call("ts_nft_run", [text]);
     this.layout = this.#library.func("ts_layout", text, []);
   }
 

@@ -3,6 +3,7 @@ import { Socket } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { Binding, type Handle, type Int64 } from "./binding.ts";
+import { readLines } from "./native-text.ts";
 import { type Resources, RuntimeError } from "./runtime.ts";
 
 export interface ShimSpec {
@@ -49,7 +50,6 @@ const vanishTimeoutMs = 10_000;
 /** A round of killing waits so long for the ends it caused: it occupies a worker thread meanwhile. */
 const killRoundMs = 10;
 
-const listBytes = 64 * 1024;
 const filterBytes = 32 * 1024;
 
 /**
@@ -238,20 +238,6 @@ async function awaitReady(fd: number, spec: ShimSpec, signal: AbortSignal | unde
     pipe.destroy();
   }
   if (!said.startsWith("R")) throw failed(said === "" ? "ended before it listened" : said);
-}
-
-async function readLines(fill: (out: Uint8Array) => Promise<void>): Promise<string[]> {
-  for (let size = listBytes; ; size *= 4) {
-    const out = new Uint8Array(size);
-    try {
-      await fill(out);
-    } catch (error) {
-      if (error instanceof RuntimeError && error.errno === constants.errno.ENOBUFS) continue;
-      throw error;
-    }
-    const lines = Buffer.from(out.buffer, 0, out.indexOf(0)).toString("utf8").split("\n");
-    return lines.filter((line) => line !== "");
-  }
 }
 
 /**

@@ -155,6 +155,70 @@ TS_EXPORT int ts_unmount_below (const char *path, struct ts_result *res);
 /* size 0: as the kernel thinks best, half of the memory. */
 TS_EXPORT int ts_mount_tmpfs (const char *path, int64_t size_bytes, uint32_t mode, struct ts_result *res);
 
+/* ---- node-network.c ---- */
+
+/* Addresses are text, "10.64.3.1". */
+struct ts_node_network
+{
+  const char *bridge;         /* name of the bridge that the pods are on */
+  const char *bridge_address; /* the node's address on it */
+  const char *vxlan;          /* name of the device to the other nodes */
+  const char *node_address;   /* where VXLAN packets arrive */
+  const char *node_device;    /* device that has it; NULL or "": found */
+  int32_t prefix;             /* length of the network that bridge_address is in */
+  uint32_t vxlan_id;
+  uint32_t vxlan_port;
+};
+
+/* Numbers in host order. */
+struct ts_peer
+{
+  uint32_t network; /* of its pods */
+  uint32_t prefix;
+  uint32_t node_address;
+};
+
+/* Makes bridge and VXLAN device as wanted, or mends what differs; ports that lost the bridge are put on it again.
+ *mtu is what a pod's device may have. */
+TS_EXPORT int ts_network_ensure_node (const struct ts_node_network *spec, int32_t *mtu, struct ts_result *res);
+/* Routes, neighbours and forwarding entries of the VXLAN device for exactly these peers. `source` is the address that
+   the node's own packets to pods elsewhere have. */
+TS_EXPORT int ts_network_set_peers (const char *vxlan, const char *source, const struct ts_peer *peers, uint32_t count,
+                                    struct ts_result *res);
+/* Takes bridge, VXLAN device and the pods' devices away. Right when they never existed. */
+TS_EXPORT int ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result *res);
+/* "NAME ALIAS\n" for each pod's device on the node; the alias is the pod's id. */
+TS_EXPORT int ts_network_list_pod_links (char *out, uint32_t size, struct ts_result *res);
+
+/* ---- netns.c ---- */
+
+/* Makes a network namespace with lo and eth0 up, whose other end `link` is a port of the bridge, and holds it at
+   `path` in an existing folder. It has no address yet. */
+TS_EXPORT int ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_t mtu,
+                                struct ts_result *res);
+
+struct ts_netns_assignment
+{
+  const char *from;    /* where a prepared one is held */
+  const char *path;    /* where it is to be held */
+  const char *link;    /* its device's end on the node */
+  const char *id;      /* whose it is, written down at the device */
+  const char *address; /* of the pod */
+  const char *gateway; /* the bridge's address */
+};
+
+/* Gives a prepared namespace its address and routes, and moves it from `from` to `path`. */
+TS_EXPORT int ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res);
+/* *ready: a namespace is held at `path` whose eth0 is up and has the address. */
+TS_EXPORT int ts_netns_check (const char *path, const char *address, int32_t *ready, struct ts_result *res);
+/* Lets go of what is held at `path`, and removes it. Right when it never existed. */
+TS_EXPORT int ts_netns_release (const char *path, struct ts_result *res);
+
+/* ---- nft.c ---- */
+
+/* Runs nft commands as one transaction. */
+TS_EXPORT int ts_nft_run (const char *commands, struct ts_result *res);
+
 /* ---- layout.c ---- */
 
 /* One line "struct.field offset size" per field and "struct size" per struct, for the binding's own test. */

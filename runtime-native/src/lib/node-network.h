@@ -1,0 +1,16 @@
+/* What the files about the node's network agree on. */
+#ifndef TS_NODE_NETWORK_H
+#define TS_NODE_NETWORK_H
+
+/* The node's ends of the pods' devices have this prefix, by which they are known as ours. */
+#define POD_LINK_PREFIX "tsv"
+
+/* What a MAC address that is derived from an IPv4 address is used for. */
+enum mac_use
+{
+  MAC_BRIDGE = 0x62,
+  MAC_POD = 0x70,
+  MAC_VXLAN = 0x76,
+};
+
+#endif

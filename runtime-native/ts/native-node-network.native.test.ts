@@ -1,0 +1,378 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { NodeNetworkSpec, PeerNode } from "./node-network.ts";
+import { NodeProcess, TestNetns } from "./testing/node-process.ts";
+
+const run = promisify(execFile);
+const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
+const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+const tcp = join(packageRoot, "build/probe/tcp");
+const clusterCidr = "10.64.0.0/16";
+/** An address that only the outside has. */
+const outsideAddress = "198.51.100.1";
+const port = 8080;
+
+async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, `${what} did not happen in time`);
+    await delay(10);
+  }
+}
+
+/** A node with one wire to the outside, and the agent in it. */
+class TestNode {
+  readonly netns: TestNetns;
+  readonly spec: NodeNetworkSpec;
+  readonly runDir: string;
+  agent: NodeProcess;
+
+  constructor(name: string, number: number, folder: string) {
+    this.netns = new TestNetns(name);
+    this.spec = { podCidr: `10.64.${number}.0/24`, clusterCidr, nodeAddress: `172.31.77.${number}`, nodeDevice: "" };
+    this.runDir = join(folder, name);
+    this.agent = undefined as unknown as NodeProcess;
+  }
+
+  async make(outside: TestNetns): Promise<void> {
+    await this.netns.make();
+    const link = `w${this.spec.nodeAddress.split(".").at(-1)}`;
+    await this.netns.ip("link", "add", "wire", "type", "veth", "peer", "name", link, "netns", outside.name);
+    await outside.ip("link", "set", link, "master", "wires", "up");
+    await this.netns.ip("address", "add", `${this.spec.nodeAddress}/24`, "dev", "wire");
+    await this.netns.ip("link", "set", "wire", "up");
+    await this.netns.ip("route", "add", "default", "via", "172.31.77.254");
+    this.start();
+  }
+
+  start(poolSize = 2): void {
+    this.agent = new NodeProcess({ netns: this.netns.path, nativeDir, runDir: this.runDir, poolSize });
+  }
+
+  get peer(): PeerNode {
+    return { nodeAddress: this.spec.nodeAddress, podCidr: this.spec.podCidr };
+  }
+
+  async remove(): Promise<void> {
+    await this.agent.kill();
+    // What a failed test left; a passed one left nothing, which it has checked.
+    for (const folder of ["netns", "netns-pool"])
+      for (const name of await readdir(join(this.runDir, folder)).catch(() => []))
+        await run("umount", ["-l", join(this.runDir, folder, name)]).catch(() => {});
+    await this.netns.remove();
+  }
+}
+
+describe("NativeNodeNetwork", () => {
+  let folder: string;
+  let outside: TestNetns;
+  let a: TestNode;
+  let b: TestNode;
+  let servers: ChildProcess[];
+
+  before(() => run("make", ["-s", "-C", packageRoot, "probes"]));
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "tessera-network-"));
+    servers = [];
+    outside = new TestNetns(`tst-out-${process.pid}`);
+    await outside.make();
+    await outside.ip("link", "add", "wires", "type", "bridge");
+    await outside.ip("address", "add", "172.31.77.254/24", "dev", "wires");
+    await outside.ip("link", "set", "wires", "up");
+    await outside.ip("address", "add", `${outsideAddress}/32`, "dev", "lo");
+    a = new TestNode(`tst-a-${process.pid}`, 1, folder);
+    b = new TestNode(`tst-b-${process.pid}`, 2, folder);
+    await a.make(outside);
+    await b.make(outside);
+  });
+
+  afterEach(async () => {
+    for (const server of servers) server.kill("SIGKILL");
+    await a.remove();
+    await b.remove();
+    await outside.remove();
+    await rm(folder, { recursive: true });
+  });
+
+  /** Listens in a network namespace until the test is over. */
+  async function serve(netns: string): Promise<ChildProcess> {
+    const server = spawn("nsenter", [`--net=${netns}`, tcp, "serve", String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+    servers.push(server);
+    assert.ok(server.stdout);
+    await once(server.stdout, "data");
+    return server;
+  }
+
+  /** The address that the server sees; the transfer of 300 kB after it goes wrong when packets are larger than the way. */
+  async function ask(netns: string, address: string, patienceMs = 5000): Promise<string> {
+    const { stdout } = await run("nsenter", [`--net=${netns}`, tcp, "ask", address, String(port), String(patienceMs)]);
+    const [client, count] = stdout.trim().split(" ");
+    assert.equal(count, "300000");
+    return client ?? "";
+  }
+  const unreachable = (netns: string, address: string) => assert.rejects(ask(netns, address, 300), /connect: /);
+
+  async function pod(node: TestNode, id: string, last: number): Promise<{ path: string; address: string }> {
+    const address = node.spec.podCidr.replace("0/24", String(last));
+    const { path } = await node.agent.call("createPodNetns", { id, address });
+    return { path, address };
+  }
+
+  async function join2(): Promise<void> {
+    await Promise.all([a, b].map((node) => node.agent.call("ensureNode", node.spec)));
+    await a.agent.call("setPeers", [b.peer]);
+    await b.agent.call("setPeers", [a.peer]);
+  }
+
+  test("pods reach pods on both nodes without NAT, and the outside as their node", async () => {
+    await join2();
+    const a1 = await pod(a, "a1", 2);
+    const a2 = await pod(a, "a2", 3);
+    const b1 = await pod(b, "b1", 2);
+    for (const netns of [a1.path, a2.path, b1.path, outside.path]) await serve(netns);
+
+    assert.equal(await ask(a1.path, a2.address), a1.address);
+    assert.equal(await ask(a1.path, b1.address), a1.address);
+    assert.equal(await ask(b1.path, a2.address), b1.address);
+    assert.equal(await ask(a1.path, outsideAddress), a.spec.nodeAddress);
+    assert.equal(await ask(b1.path, outsideAddress), b.spec.nodeAddress);
+    assert.equal(await ask(a1.path, a1.address), a1.address);
+    assert.equal(await ask(a1.path, "127.0.0.1"), "127.0.0.1");
+    // The nodes themselves, as for probes: from an address that pods on the other node can answer.
+    assert.equal(await ask(a.netns.path, a1.address), "10.64.1.1");
+    assert.equal(await ask(a.netns.path, b1.address), "10.64.1.1");
+    await serve(a.netns.path);
+    assert.equal(await ask(a1.path, "10.64.1.1"), a1.address);
+    assert.equal(await ask(a1.path, a.spec.nodeAddress), a1.address);
+
+    const inside = async (what: string) => (await run("nsenter", [`--net=${a1.path}`, ...what.split(" ")])).stdout.trim();
+    assert.match(await inside("ip -o -4 address show dev eth0"), /10\.64\.1\.2\/32/);
+    assert.match(await inside("ip link show dev eth0"), /mtu 1450 .*UP/);
+    assert.equal(await inside("cat /proc/sys/net/ipv6/conf/eth0/accept_ra"), "0");
+    assert.equal(await inside("ip -6 address show dev eth0"), "");
+  });
+
+  test("pods of one node do not see each other's frames, and cannot speak for others", async () => {
+    await a.agent.call("ensureNode", a.spec);
+    const a1 = await pod(a, "a1", 2);
+    const a2 = await pod(a, "a2", 3);
+    await serve(a2.path);
+    // As if it were on the wire: without the node's routing there is no way.
+    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "add", `${a2.address}/32`, "dev", "eth0"]);
+    await unreachable(a1.path, a2.address);
+    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "del", `${a2.address}/32`, "dev", "eth0"]);
+    assert.equal(await ask(a1.path, a2.address), a1.address);
+    // An address that is none of the node's pods'.
+    await run("nsenter", [`--net=${a1.path}`, "ip", "address", "add", "203.0.113.9/32", "dev", "eth0"]);
+    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "replace", "default", "via", "10.64.1.1", "src", "203.0.113.9"]);
+    await unreachable(a1.path, a2.address);
+  });
+
+  test("ensureNode changes nothing that is right, and mends what is wrong", async () => {
+    await join2();
+    const a1 = await pod(a, "a1", 2);
+    const b1 = await pod(b, "b1", 2);
+    await serve(b1.path);
+    await serve(outside.path);
+    const state = async () =>
+      [
+        await a.netns.ip("-o", "link", "show", "dev", "tessera0"),
+        await a.netns.ip("-o", "-d", "link", "show", "dev", "tessera.vx"),
+        await a.netns.ip("-o", "-4", "address"),
+        await a.netns.ip("route"),
+        await a.netns.ip("neighbour", "show", "dev", "tessera.vx"),
+        await a.netns.run("bridge", "fdb", "show", "dev", "tessera.vx"),
+        await a.netns.run("nft", "list", "ruleset"),
+      ].join("\n");
+    const first = await state();
+    await a.agent.call("ensureNode", a.spec);
+    await a.agent.call("setPeers", [b.peer]);
+    assert.equal(await state(), first);
+    assert.match(first, /10\.64\.2\.0\/24 via 10\.64\.2\.0 dev tessera\.vx .*src 10\.64\.1\.1/);
+
+    const damages: string[][] = [
+      ["ip", "route", "del", "10.64.2.0/24"],
+      ["ip", "neighbour", "flush", "nud", "permanent", "dev", "tessera.vx"],
+      ["bridge", "fdb", "del", "0a:76:ac:1f:4d:02", "dev", "tessera.vx"],
+      ["ip", "link", "set", "tessera.vx", "down"],
+      ["ip", "link", "del", "tessera.vx"],
+      ["nft", "delete", "table", "ip", "tessera"],
+      ["ip", "link", "set", "tessera0", "down"],
+      ["ip", "address", "flush", "dev", "tessera0"],
+      ["ip", "address", "add", "10.99.0.1/24", "dev", "tessera0"],
+      ["ip", "link", "del", "tessera0"],
+      ["sh", "-c", "ip link del tessera.vx && ip link add tessera.vx type bridge"],
+      ["sh", "-c", "ip link del tessera0 && ip link add tessera0 type veth peer name junk"],
+      ["sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward"],
+    ];
+    for (const damage of damages) {
+      await a.netns.run(damage[0] ?? "", ...damage.slice(1));
+      await a.agent.call("ensureNode", a.spec);
+      assert.equal(await ask(a1.path, b1.address), a1.address, damage.join(" "));
+      assert.equal(await ask(a1.path, outsideAddress), a.spec.nodeAddress, damage.join(" "));
+      // Links made anew have new indexes; all else is as it was.
+      assert.equal((await state()).replace(/^\d+: /gm, ""), first.replace(/^\d+: /gm, ""), damage.join(" "));
+    }
+  });
+
+  test("exactly the peers of the last call are known, and a peer may move", async () => {
+    await join2();
+    const a1 = await pod(a, "a1", 2);
+    const b1 = await pod(b, "b1", 2);
+    await serve(b1.path);
+    assert.equal(await ask(a1.path, b1.address), a1.address);
+    const many = Array.from({ length: 300 }, (_, i) => ({
+      nodeAddress: `172.30.${i >> 8}.${i & 255}`,
+      podCidr: `10.64.${100 + (i >> 3)}.${(i & 7) * 32}/27`,
+    }));
+    await a.agent.call("setPeers", many);
+    assert.equal((await a.netns.ip("route", "show", "dev", "tessera.vx")).trim().split("\n").length, 300);
+    await unreachable(a1.path, b1.address);
+    await a.agent.call("setPeers", []);
+    assert.equal(await a.netns.ip("route", "show", "dev", "tessera.vx"), "");
+    assert.equal(await a.netns.ip("neighbour", "show", "dev", "tessera.vx"), "");
+    assert.equal(await a.netns.run("bridge", "fdb", "show", "dev", "tessera.vx"), "");
+
+    // Another node had b's pod addresses before.
+    await a.agent.call("setPeers", [{ nodeAddress: "172.31.77.9", podCidr: b.spec.podCidr }]);
+    await unreachable(a1.path, b1.address);
+    await a.agent.call("setPeers", [b.peer]);
+    assert.equal(await ask(a1.path, b1.address), a1.address);
+    await assert.rejects(a.agent.call("setPeers", [b.peer, { ...b.peer, nodeAddress: "172.31.77.9" }]), {
+      reason: "InvalidArgument",
+      message: /two nodes have the same pod addresses/,
+    });
+    await assert.rejects(a.agent.call("setPeers", [{ nodeAddress: "172.31.77.300", podCidr: b.spec.podCidr }]), {
+      reason: "InvalidArgument",
+      message: /"172\.31\.77\.300" is no IPv4 address/,
+    });
+  });
+
+  test("a killed agent's successor finds the pods, drops the unused pool, and goes on", async () => {
+    await join2();
+    const a1 = await pod(a, "a1", 2);
+    const b1 = await pod(b, "b1", 2);
+    await serve(a1.path);
+    const pool = join(a.runDir, "netns-pool");
+    await until("full pool", async () => (await readdir(pool)).length === 2);
+    const leftover = await readdir(pool);
+    await a.agent.kill();
+    assert.equal(await ask(b1.path, a1.address), b1.address);
+
+    a.start(1);
+    assert.deepEqual(await a.agent.call("listNetns"), ["a1"]);
+    // A crash between making the handle and mounting on it.
+    await writeFile(join(a.runDir, "netns", "half"), "");
+    assert.deepEqual((await a.agent.call("listNetns")).sort(), ["a1", "half"]);
+    await assert.rejects(a.agent.call("createPodNetns", { id: "early", address: "10.64.1.9" }), { message: /network is not set up/ });
+    await a.agent.call("ensureNode", a.spec);
+    const { ino } = await stat(a1.path);
+    assert.equal((await pod(a, "a1", 2)).path, a1.path);
+    assert.equal((await stat(a1.path)).ino, ino, "a pod's namespace was made anew under it");
+    const half = await pod(a, "half", 4);
+    assert.equal(await ask(half.path, a1.address), half.address);
+    await until("end of the old pool's devices", async () => {
+      const links = (await a.agent.call("listPodLinks")).map(({ link }) => link);
+      return leftover.every((name) => !links.includes(name));
+    });
+    assert.deepEqual((await a.agent.call("listPodLinks")).flatMap(({ id }) => id ?? []).sort(), ["a1", "half"]);
+  });
+
+  test("a namespace that is not what it should be is made anew", async () => {
+    await a.agent.call("ensureNode", a.spec);
+    const a1 = await pod(a, "a1", 2);
+    await run("nsenter", [`--net=${a1.path}`, "ip", "address", "flush", "dev", "eth0"]);
+    const { ino } = await stat(a1.path);
+    await pod(a, "a1", 2);
+    assert.notEqual((await stat(a1.path)).ino, ino);
+    const moved = await pod(a, "a1", 5);
+    await serve(moved.path);
+    assert.equal(await ask(a.netns.path, "10.64.1.5"), "10.64.1.1");
+  });
+
+  test("a released namespace lives as long as its processes, then its device goes", async () => {
+    await a.agent.call("ensureNode", a.spec);
+    const a1 = await pod(a, "a1", 2);
+    const server = await serve(a1.path);
+    await a.agent.call("releaseNetns", "a1");
+    assert.ok(!existsSync(a1.path));
+    assert.deepEqual(await a.agent.call("listNetns"), []);
+    assert.equal(await ask(a.netns.path, a1.address), "10.64.1.1");
+    server.kill("SIGKILL");
+    await until("end of the device", async () => (await a.agent.call("listPodLinks")).every(({ id }) => id === undefined));
+    await a.agent.call("releaseNetns", "a1");
+
+    // The next pod with the address is reached at once, whatever was remembered of the last one.
+    const next = await pod(a, "next", 2);
+    await serve(next.path);
+    assert.equal(await ask(a.netns.path, next.address), "10.64.1.1");
+  });
+
+  test("a failure says why and leaves nothing behind", async () => {
+    await a.agent.kill();
+    a.start(0);
+    await a.agent.call("ensureNode", a.spec);
+    await a.netns.ip("link", "del", "tessera0");
+    await assert.rejects(pod(a, "a1", 2), { reason: "Internal", step: "find bridge", message: /tessera0: No such device/ });
+    assert.deepEqual(await a.agent.call("listNetns"), []);
+    assert.deepEqual(await readdir(join(a.runDir, "netns-pool")), []);
+    assert.deepEqual(await a.agent.call("listPodLinks"), []);
+    for (const [id, address] of [
+      ["../a1", "10.64.1.2"],
+      ["a/b", "10.64.1.2"],
+      ["", "10.64.1.2"],
+      ["a1", "10.64.2.2"],
+      ["a1", "10.64.1"],
+      ["a1", "10.64.1.02"],
+    ] as const)
+      await assert.rejects(a.agent.call("createPodNetns", { id, address }), { reason: "InvalidArgument" }, `${id} ${address}`);
+    const specs: [Partial<NodeNetworkSpec>, object][] = [
+      [{ nodeAddress: "172.31.77.99" }, { step: "find node device", message: /no device has the address 172\.31\.77\.99/ }],
+      [{ nodeDevice: "absent" }, { step: "find node device", message: /absent/ }],
+      [{ podCidr: "10.65.0.0/24" }, { reason: "InvalidArgument", message: /10\.65\.0\.0\/24 is no part of 10\.64\.0\.0\/16/ }],
+      [{ podCidr: "10.64.1.1/24" }, { reason: "InvalidArgument" }],
+      [{ podCidr: "10.64.1.0/31" }, { message: /no room/ }],
+      [{ clusterCidr: "10.64.0.0/16 }; flush ruleset; {" }, { reason: "InvalidArgument" }],
+    ];
+    for (const [wrong, expected] of specs) await assert.rejects(a.agent.call("ensureNode", { ...a.spec, ...wrong }), expected);
+  });
+
+  test("forty pods at once, and then no trace of the node", async (t) => {
+    await a.agent.call("ensureNode", a.spec);
+    await until("full pool", async () => (await readdir(join(a.runDir, "netns-pool"))).length === 2);
+    const first = performance.now();
+    await pod(a, "single", 100);
+    t.diagnostic(`one pod from the pool: ${(performance.now() - first).toFixed(1)} ms`);
+    const start = performance.now();
+    const pods = await Promise.all(Array.from({ length: 40 }, (_, i) => pod(a, `p${i}`, 2 + i)));
+    t.diagnostic(`forty pods: ${(performance.now() - start).toFixed(0)} ms`);
+    assert.equal((await a.agent.call("listNetns")).length, 41);
+    await serve(pods[39]?.path ?? "");
+    assert.equal(await ask(pods[0]?.path ?? "", "10.64.1.41"), "10.64.1.2");
+    for (const server of servers.splice(0)) {
+      server.kill("SIGKILL");
+      await once(server, "exit");
+    }
+    for (const id of await a.agent.call("listNetns")) await a.agent.call("releaseNetns", id);
+    await a.agent.call("removeNode");
+    await a.agent.call("removeNode");
+    await a.agent.call("close");
+    assert.deepEqual(await a.agent.call("listPodLinks"), []);
+    assert.doesNotMatch(await a.netns.ip("-o", "link"), /tessera|tsv/);
+    assert.equal(await a.netns.run("nft", "list", "ruleset"), "");
+    assert.doesNotMatch(await a.netns.ip("route"), /10\.64/);
+    assert.doesNotMatch(await readFile("/proc/self/mountinfo", "utf8"), new RegExp(a.runDir));
+    assert.deepEqual(await readdir(join(a.runDir, "netns")), []);
+    assert.deepEqual(await readdir(join(a.runDir, "netns-pool")), []);
+  });
+});
