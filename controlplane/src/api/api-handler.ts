@@ -6,7 +6,7 @@ import type { ApiObject, ResourceDefinition } from "../registry/definition.ts";
 import type { StoredResource } from "../registry/stored-resource.ts";
 import type { ApiDependencies, Call } from "./call.ts";
 import type { Connection } from "./connection.ts";
-import type { Discovery } from "./discovery.ts";
+import type { Discovery, VirtualResource } from "./discovery.ts";
 import { type HealthCheck, reportHealth } from "./health.ts";
 import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
 import type { OpenApi } from "./openapi.ts";
@@ -25,6 +25,7 @@ export interface ServedResource {
 
 export interface ApiHandlerOptions extends ApiDependencies {
   readonly resources: readonly ServedResource[];
+  readonly virtual: readonly VirtualResource[];
   readonly discovery: Discovery;
   readonly openApi: OpenApi;
   readonly tokens: TokenTable;
@@ -38,10 +39,12 @@ const healthPaths = new Set(["/healthz", "/livez", "/readyz"]);
 export class ApiHandler {
   readonly #options: ApiHandlerOptions;
   readonly #resources: ReadonlyMap<string, ServedResource>;
+  readonly #virtual: ReadonlyMap<string, VirtualResource>;
 
   constructor(options: ApiHandlerOptions) {
     this.#options = options;
     this.#resources = new Map(options.resources.map((served) => [resourceKey(served.reader.definition), served]));
+    this.#virtual = new Map(options.virtual.map((resource) => [resourceKey(resource), resource]));
   }
 
   /** Never rejects: errors are answers too. */
@@ -83,7 +86,10 @@ export class ApiHandler {
       this.#authorize(user, request, { verb: request.method.toLowerCase(), resource: "", path: undefined });
       return this.#answerDocument(request);
     }
-    const served = this.#resources.get(resourceKey({ group: path.group, version: path.version, plural: path.resource }));
+    const key = resourceKey({ group: path.group, version: path.version, plural: path.resource });
+    const virtual = this.#virtual.get(key);
+    if (virtual !== undefined) return this.#answerVirtual(request, user, path, virtual);
+    const served = this.#resources.get(key);
     if (served === undefined) throw notServed();
     const { definition } = served.reader;
     checkScope(path, definition);
@@ -92,6 +98,13 @@ export class ApiHandler {
     this.#authorize(user, request, { verb: route.verb, resource, path });
     const call: Call = { request, user, path, reader: served.reader, resource: served.resource, dependencies: this.#options };
     return route.handle(call);
+  }
+
+  async #answerVirtual(request: ApiRequest, user: UserInfo, path: ResourcePath, resource: VirtualResource): Promise<ApiResponse> {
+    if (path.name !== "" || path.subresource !== "" || (path.namespace !== "") !== resource.namespaced) throw notServed();
+    if (request.method !== "POST") throw notAllowed(path);
+    this.#authorize(user, request, { verb: "create", resource: path.resource, path });
+    return resource.create(request, user, this.#options.now());
   }
 
   /** Paths that name no resource: what is served, and in which form. */
@@ -162,6 +175,12 @@ function notServed(): TesseraError {
   return new TesseraError("NotFound", "the server could not find the requested resource");
 }
 
+function notAllowed(path: ResourcePath | undefined): TesseraError {
+  return new TesseraError("MethodNotAllowed", "the server does not allow this method on the requested resource", {
+    details: path === undefined ? {} : { group: path.group, kind: path.resource },
+  });
+}
+
 /** Objects of a namespaced resource are only found through their namespace, those of the cluster never through one. */
 function checkScope(path: ResourcePath, definition: ResourceDefinition<ApiObject>): void {
   const fits = definition.namespaced ? path.name === "" || path.namespace !== "" : path.namespace === "";
@@ -183,9 +202,7 @@ function findRoute(request: ApiRequest, path: ResourcePath, definition: Resource
   const verbs: readonly string[] = subresource?.verbs ?? definition.verbs;
   const createsEverywhere = route?.verb === "create" && on === "collection" && definition.namespaced && path.namespace === "";
   if (route === undefined || !verbs.includes(route.verb) || createsEverywhere) {
-    throw new TesseraError("MethodNotAllowed", "the server does not allow this method on the requested resource", {
-      details: { group: path.group, kind: path.resource },
-    });
+    throw notAllowed(path);
   }
   return route;
 }

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { TokenTable } from "../auth/tokens.ts";
 import type { EventSource } from "../events/events.ts";
 import type { NodeStreams } from "../nodes/node-streams.ts";
-import { type AnyDefinition, anyDefinition, definitions } from "../registry/definitions.ts";
+import { anyDefinition, definitions } from "../registry/definitions.ts";
 import type { StoredRegistry } from "../registry/stored-registry.ts";
 import type { Store } from "../store/store.ts";
 import type { WatchCache } from "../store/watch-cache.ts";
@@ -13,6 +13,7 @@ import { EventReader } from "./event-reader.ts";
 import type { HealthCheck } from "./health.ts";
 import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
 import { OpenApi } from "./openapi.ts";
+import { selfSubjectReviews } from "./self-subject-review.ts";
 import { StoredReader } from "./stored-reader.ts";
 
 export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
@@ -33,7 +34,11 @@ export function createApi(options: ApiOptions): HttpsServer {
     ...registry.all().map((resource) => ({ resource, reader: new StoredReader({ resource, store }) })),
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
   ];
-  const served = resources.map(({ reader }) => reader.definition);
+  const virtual = [selfSubjectReviews];
+  const discovery = new Discovery(
+    resources.map(({ reader }) => reader.definition),
+    virtual,
+  );
   const handler = new ApiHandler({
     registry,
     store,
@@ -43,38 +48,12 @@ export function createApi(options: ApiOptions): HttpsServer {
     log,
     now,
     resources,
-    discovery: new Discovery(served, []),
-    openApi: new OpenApi(openApiDocuments(served)),
+    virtual,
+    discovery,
+    openApi: new OpenApi(discovery.groupVersions),
     readiness: readinessChecks(options),
   });
   return new HttpsServer({ handler, listen: options.listen, tls: options.tls, log });
-}
-
-/** One document per group and version: enough for kubectl to find out that the server validates fields itself. */
-function openApiDocuments(definitions: readonly AnyDefinition[]): Map<string, () => object> {
-  const documents = new Map<string, () => object>();
-  for (const { group, version } of definitions) {
-    const path = group === "" ? `api/${version}` : `apis/${group}/${version}`;
-    const own = definitions.filter((definition) => definition.group === group && definition.version === version);
-    documents.set(path, () => ({
-      openapi: "3.0.0",
-      info: { title: "Tessera", version: "v1" },
-      paths: Object.fromEntries(
-        own.map((definition) => [
-          `/${path}/${definition.namespaced ? "namespaces/{namespace}/" : ""}${definition.plural}/{name}`,
-          {
-            patch: {
-              "x-kubernetes-group-version-kind": { group, version, kind: definition.kind },
-              parameters: [{ name: "fieldValidation", in: "query", schema: { type: "string" } }],
-              responses: {},
-            },
-          },
-        ]),
-      ),
-      components: { schemas: {} },
-    }));
-  }
-  return documents;
 }
 
 function readinessChecks({ caches, store }: ApiOptions): HealthCheck[] {

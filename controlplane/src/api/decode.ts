@@ -1,4 +1,14 @@
-import { applyDefaults, decodeObject, type FieldFault, type KindSchema, parseManifest, schemaOf, TesseraError } from "@tessera/proto";
+import {
+  applyDefaults,
+  decodeObject,
+  decodeProtobuf,
+  type FieldFault,
+  type KindSchema,
+  parseManifest,
+  protobufContentType,
+  schemaOf,
+  TesseraError,
+} from "@tessera/proto";
 import { type ApiObject, apiVersionOf } from "../registry/definition.ts";
 import type { Fault } from "../registry/faults.ts";
 import { contentType, readBody } from "./body.ts";
@@ -93,6 +103,8 @@ export function parseBody(body: Buffer, type: string, kind: Kind): { value: unkn
       };
       return { value: document.value, locate };
     }
+    case protobufContentType:
+      return { value: decodeProtobuf(body), ...noLines };
     default:
       throw new TesseraError(
         "UnsupportedMediaType",

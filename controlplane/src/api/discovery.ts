@@ -1,9 +1,10 @@
 import type { APIGroup, APIGroupDiscovery, APIResource, APIResourceDiscovery, APIResourceList } from "@tessera/proto";
+import type { UserInfo } from "../auth/tokens.ts";
 import type { AnyDefinition } from "../registry/definitions.ts";
 import { negotiate } from "./accept.ts";
-import { type ApiResponse, jsonResponse } from "./http.ts";
+import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
 
-/** A resource that is only ever named in discovery: it has a POST and no objects. */
+/** A resource without objects: a POST is answered at once. */
 export interface VirtualResource {
   readonly group: string;
   readonly version: string;
@@ -12,6 +13,7 @@ export interface VirtualResource {
   readonly singular: string;
   readonly namespaced: boolean;
   readonly verbs: readonly string[];
+  create(request: ApiRequest, user: UserInfo, nowMs: number): Promise<ApiResponse>;
 }
 
 type Group = { readonly name: string; readonly version: string; readonly resources: (AnyDefinition | VirtualResource)[] };
@@ -30,6 +32,11 @@ export class Discovery {
       groups.set(key, group);
     }
     this.#groups = [...groups.values()];
+  }
+
+  /** Every group and version with what it serves, subresources included. */
+  get groupVersions(): readonly { readonly group: string; readonly version: string; readonly resources: readonly APIResource[] }[] {
+    return this.#groups.map(({ name, version, resources }) => ({ group: name, version, resources: resources.flatMap(toApiResources) }));
   }
 
   /** /api */

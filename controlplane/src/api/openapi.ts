@@ -1,39 +1,35 @@
 import { createHash } from "node:crypto";
+import { groupVersionPath, openApiV3, openApiV3Index } from "@tessera/proto";
+import type { Discovery } from "./discovery.ts";
 import { type ApiResponse, jsonResponse } from "./http.ts";
 
-/** The OpenAPI v3 documents, one per group and version, made when first asked for. */
-export class OpenApi {
-  readonly #make: ReadonlyMap<string, () => object>;
-  readonly #documents = new Map<string, { readonly body: Buffer; readonly hash: string }>();
+interface Document {
+  readonly path: string;
+  readonly body: Buffer;
+  readonly hash: string;
+}
 
-  /** By the path below /openapi/v3: "api/v1", "apis/coordination.k8s.io/v1". */
-  constructor(documents: ReadonlyMap<string, () => object>) {
-    this.#make = documents;
+/** The OpenAPI v3 documents, one per group and version, all made when one is first asked for. */
+export class OpenApi {
+  readonly #groupVersions: Discovery["groupVersions"];
+  #documents: ReadonlyMap<string, Document> | undefined;
+
+  constructor(groupVersions: Discovery["groupVersions"]) {
+    this.#groupVersions = groupVersions;
   }
 
-  /** The index for "", else the document at the path; undefined if there is none. */
+  /** The index for "", else the document at the path ("api/v1"); undefined if there is none. */
   answer(path: string): ApiResponse | undefined {
-    if (path === "") return this.#index();
-    const document = this.#document(path);
+    this.#documents ??= new Map(this.#groupVersions.map(makeDocument).map((document) => [document.path, document]));
+    if (path === "") return jsonResponse(openApiV3Index([...this.#documents.values()]));
+    const document = this.#documents.get(path);
     if (document === undefined) return undefined;
     return { status: 200, headers: { "content-type": "application/json", etag: `"${document.hash}"` }, body: document.body };
   }
+}
 
-  #index(): ApiResponse {
-    const paths = [...this.#make.keys()].map((path) => [
-      path,
-      { serverRelativeURL: `/openapi/v3/${path}?hash=${this.#document(path)?.hash}` },
-    ]);
-    return jsonResponse({ paths: Object.fromEntries(paths) });
-  }
-
-  #document(path: string): { readonly body: Buffer; readonly hash: string } | undefined {
-    const existing = this.#documents.get(path);
-    const make = this.#make.get(path);
-    if (existing !== undefined || make === undefined) return existing;
-    const body = Buffer.from(JSON.stringify(make()));
-    const document = { body, hash: createHash("sha256").update(body).digest("hex").slice(0, 32).toUpperCase() };
-    this.#documents.set(path, document);
-    return document;
-  }
+function makeDocument(groupVersion: Discovery["groupVersions"][number]): Document {
+  const body = Buffer.from(JSON.stringify(openApiV3(groupVersion, groupVersion.resources)));
+  const hash = createHash("sha256").update(body).digest("hex").slice(0, 32).toUpperCase();
+  return { path: groupVersionPath(groupVersion), body, hash };
 }

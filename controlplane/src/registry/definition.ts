@@ -35,7 +35,10 @@ export interface PartStrategy<T extends ApiObject> {
   validate(next: T, current: T): Fault[];
 }
 
-/** The rules of a kind that no schema can say. All functions are pure; the `prepare` ones change the object they get, which is the caller's own. */
+/**
+ * The rules of a kind that no schema can say. All functions are pure; the `prepare` ones change the object they get, which is the caller's own,
+ * and may be called again on their result.
+ */
 export interface Strategy<T extends ApiObject> {
   /** Clears what a creator may not set and fills in defaults that depend on other fields. */
   prepareForCreate(object: T): void;
@@ -53,8 +56,8 @@ export interface Strategy<T extends ApiObject> {
   markDeleted?(object: T): void;
   /** What beside metadata.finalizers keeps a deleted object alive. */
   isHeld?(object: T): boolean;
-  /** Whether metadata.generation counts changes of the spec. */
-  readonly countsGeneration?: boolean;
+  /** Whether the wish itself changed, which metadata.generation counts; absent: objects of this kind have no generation. */
+  isNewGeneration?(next: T, current: T): boolean;
 }
 
 /** Everything the API server knows of a resource; one per kind, in kinds/. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type DeleteOptions, TesseraError } from "@tessera/proto";
 import type { CachedObject, ResourceCache } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
-import { type ApiObject, qualifiedResource, type ResourceDefinition } from "./definition.ts";
+import { type ApiObject, apiVersionOf, qualifiedResource, type ResourceDefinition } from "./definition.ts";
 import { planDeletion } from "./deletion.ts";
 import { encodeObject, storeKey } from "./encoding.ts";
 import { type Fault, invalidObject, joinFaults } from "./faults.ts";
@@ -90,15 +90,15 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
       throw new TesseraError("BadRequest", "resourceVersion should not be set on objects to be created");
     }
     const meta = sent.metadata ?? {};
-    const object = { ...sent, apiVersion: apiVersion(definition), kind: definition.kind };
-    definition.strategy.prepareForCreate(object);
+    const object = { ...sent, apiVersion: apiVersionOf(definition), kind: definition.kind };
     for (let attempt = 1; ; attempt++) {
       object.metadata = newObjectMeta(meta, {
         namespaced: definition.namespaced,
         namespace,
-        countsGeneration: definition.strategy.countsGeneration === true,
+        countsGeneration: definition.strategy.isNewGeneration !== undefined,
         nowMs: this.#now(),
       });
+      definition.strategy.prepareForCreate(object);
       const own = [...validateMeta(object, definition.namespaced, definition.strategy.checkName), ...definition.strategy.validate(object)];
       this.#refuse(object, joinFaults(options.faults ?? [], own));
       await this.#gate?.admit(namespace, definition, object.metadata.name ?? "");
@@ -134,7 +134,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
     return this.#modify(namespace, name, options, async (current) => {
       const sent = await change(current.value);
       this.#checkPreconditions(current, { uid: sent.metadata?.uid, resourceVersion: sent.metadata?.resourceVersion });
-      const next: T = { ...sent, apiVersion: apiVersion(this.definition), kind: this.definition.kind };
+      const next: T = { ...sent, apiVersion: apiVersionOf(this.definition), kind: this.definition.kind };
       next.metadata = updatedObjectMeta(sent.metadata ?? {}, current.value.metadata ?? {});
       const faults = validateMetaUpdate(sent.metadata ?? {}, current.value.metadata ?? {});
       const part = options.subresource === undefined ? undefined : strategy.parts?.[options.subresource];
@@ -251,9 +251,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
   #writeOrRelease(next: T, current: T): Decision<T> {
     const { strategy } = this.definition;
     const meta: NonNullable<T["metadata"]> = { ...next.metadata, resourceVersion: current.metadata?.resourceVersion };
-    if (strategy.countsGeneration && !isDeepStrictEqual(specOf(next), specOf(current))) {
-      meta.generation = (current.metadata?.generation ?? 0) + 1;
-    }
+    if (strategy.isNewGeneration?.(next, current) === true) meta.generation = (current.metadata?.generation ?? 0) + 1;
     const written: T = { ...next, metadata: meta };
     const waits = (meta.finalizers?.length ?? 0) > 0 || strategy.isHeld?.(written) === true || (meta.deletionGracePeriodSeconds ?? 0) > 0;
     if (meta.deletionTimestamp !== undefined && !waits) return { do: "remove", next: written };
@@ -311,12 +309,4 @@ class DryRunObject<T extends ApiObject> implements CachedObject<T> {
   get uid(): string {
     return this.value.metadata?.uid ?? "";
   }
-}
-
-function apiVersion(definition: { readonly group: string; readonly version: string }): string {
-  return definition.group === "" ? definition.version : `${definition.group}/${definition.version}`;
-}
-
-function specOf(object: ApiObject): unknown {
-  return (object as { spec?: unknown }).spec;
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Pod } from "@tessera/proto";
 import { allVerbs, type ResourceDefinition } from "../../definition.ts";
 import { plainStrategy } from "../../strategy.ts";
@@ -39,7 +40,8 @@ export const podDefinition: ResourceDefinition<Pod> = {
   returnsDeletedObject: true,
   columns: podColumns,
   strategy: plainStrategy<Pod>({
-    countsGeneration: true,
+    // Where a pod runs is decided for it, not wished for.
+    isNewGeneration: (next, current) => !isDeepStrictEqual({ ...next.spec, nodeName: "" }, { ...current.spec, nodeName: "" }),
     prepareForCreate(pod) {
       pod.spec ??= {};
       defaultPodSpec(pod.spec);

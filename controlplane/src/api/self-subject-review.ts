@@ -1,0 +1,27 @@
+import type { SelfSubjectReview } from "@tessera/proto";
+import type { UserInfo } from "../auth/tokens.ts";
+import { formatTime } from "../registry/object-meta.ts";
+import { decodeBody } from "./decode.ts";
+import type { VirtualResource } from "./discovery.ts";
+import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
+
+/** "Who am I?": has no objects, only answers. */
+export const selfSubjectReviews: VirtualResource = {
+  group: "authentication.k8s.io",
+  version: "v1",
+  kind: "SelfSubjectReview",
+  plural: "selfsubjectreviews",
+  singular: "selfsubjectreview",
+  namespaced: false,
+  verbs: ["create"],
+  async create(request: ApiRequest, user: UserInfo, nowMs: number): Promise<ApiResponse> {
+    await decodeBody<SelfSubjectReview>(request, selfSubjectReviews);
+    const review: SelfSubjectReview = {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "SelfSubjectReview",
+      metadata: { creationTimestamp: formatTime(nowMs) },
+      status: { userInfo: { username: user.name, groups: [...user.groups] } },
+    };
+    return jsonResponse(review, 201);
+  },
+};
