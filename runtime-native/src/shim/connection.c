@@ -297,7 +297,8 @@ ts_listen (struct ts_shim *shim, struct ts_failure *failure)
   if (snprintf (address.sun_path, sizeof address.sun_path, "%s/shim.sock", shim->run_dir)
       >= (int) sizeof address.sun_path)
     return ts_refuse (failure, TS_INVALID_ARGUMENT, ENAMETOOLONG, "bind socket", "%s/shim.sock", shim->run_dir);
-  if (bind (fd, (struct sockaddr *) &address, sizeof address) < 0)
+  /* Linux gives the file the socket's own mode. */
+  if (fchmod (fd, 0600) < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) < 0)
     return ts_fail (failure, errno, "bind socket", "%s", address.sun_path);
   if (listen (fd, 64) < 0)
     return ts_fail (failure, errno, "listen", "%s", address.sun_path);

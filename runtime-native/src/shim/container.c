@@ -211,8 +211,8 @@ new_container (struct ts_connection *connection, const struct ts_container_spec 
   container->launch.shim = connection->shim;
   container->launch.channel.fd = -1;
   container->input = (struct ts_input){ .shim = connection->shim, .source.fd = -1 };
-  container->out = (struct ts_stream){ .source.fd = -1 };
-  container->err = (struct ts_stream){ .source.fd = -1 };
+  container->out = (struct ts_stream){ .container = container, .source.fd = -1 };
+  container->err = (struct ts_stream){ .container = container, .source.fd = -1 };
   container->log.fd = -1;
   container->terminal = -1;
   container->pidfd = -1;

@@ -9,9 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "container/mounts.h"
+#include "container/syscalls.h"
 #include "lib/cleanup.h"
 #include "shim/shim.h"
 
@@ -54,6 +58,28 @@ parse_options (int argc, char **argv, struct ts_sandbox_options *options, struct
   return 0;
 }
 
+/* Runs the program again from a read-only mount of its own, which /proc/PID/exe then leads to: no container that gets
+   hold of it can write to the node's file (CVE-2019-5736). */
+static int
+seal_program (char **argv, struct ts_failure *failure)
+{
+  static char *const no_environment[] = { NULL };
+  struct statvfs fs;
+  cleanup_close int program = -1;
+  int err;
+
+  if (statvfs ("/proc/self/exe", &fs) < 0)
+    return ts_fail (failure, errno, "open program", "/proc/self/exe");
+  if (fs.f_flag & ST_RDONLY)
+    return 0;
+  program = sys_open_tree (AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE);
+  err = program < 0 ? -errno : ts_set_attributes (program, 0, MOUNT_ATTR_RDONLY);
+  if (err < 0)
+    return ts_fail_step (failure, -err, "seal program");
+  syscall (SYS_execveat, program, "", argv, no_environment, AT_EMPTY_PATH);
+  return ts_fail_step (failure, errno, "run sealed program");
+}
+
 static int
 start (struct ts_shim *shim, const struct ts_sandbox_options *options, struct ts_failure *failure)
 {
@@ -91,9 +117,13 @@ main (int argc, char **argv)
   struct ts_shim shim = { .listener.fd = -1, .signals.fd = -1 };
   int err;
 
+  /* Every file is made with the mode it is to have. */
+  umask (0);
+  err = seal_program (argv, &failure);
   fcntl (READY_FD, F_SETFD, FD_CLOEXEC);
-  umask (077);
-  err = parse_options (argc, argv, &options, &failure);
+  prctl (PR_SET_NAME, "tessera-shim");
+  if (err == 0)
+    err = parse_options (argc, argv, &options, &failure);
   if (err == 0)
     err = start (&shim, &options, &failure);
   if (err < 0)
