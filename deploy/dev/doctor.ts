@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { TesseraError } from "@tessera/proto";
+import { noSuchCluster } from "./access.ts";
 import { listChildren, listProcesses } from "./cgroups.ts";
 import { ClusterApi } from "./cluster-api.ts";
 import { type Cluster, ClusterFolder, readCluster, readClusters } from "./cluster-file.ts";
@@ -48,7 +48,7 @@ export async function findLeaks(options: DoctorOptions, settings: DevSettings): 
 async function chooseClusters(name: string | undefined, settings: DevSettings): Promise<Cluster[]> {
   if (name === undefined) return await readClusters(settings.home);
   const cluster = await readCluster(new ClusterFolder(settings.home, name));
-  if (cluster === undefined) throw new TesseraError("NotFound", `there is no cluster "${name}"; "tsctl dev list" shows those there are`);
+  if (cluster === undefined) throw noSuchCluster(name);
   return [cluster];
 }
 

@@ -1,3 +1,4 @@
+export { clusterKubeconfig, mergeKubeconfig, noSuchCluster } from "./access.ts";
 export { type Cluster, ClusterFolder, contextName } from "./cluster-file.ts";
 export { type DoctorOptions, findLeaks, type Leak } from "./doctor.ts";
 export { type DownOptions, downCluster } from "./down.ts";

@@ -12,8 +12,8 @@ import type { DevSettings } from "./settings.ts";
 
 /** One running part of a cluster. The shape is stable: programs read it. */
 export interface PartStatus {
-  readonly part: "controlplane" | "etcd" | "nats-server" | "node" | "agent";
-  /** "controlplane", "etcd", "nats-server", or the node's name for a node and its agent. */
+  readonly kind: "controlplane" | "etcd" | "nats-server" | "node" | "agent";
+  /** "controlplane", "etcd", "nats-server", "node-1", "node-1 agent": no two parts have the same. */
   readonly name: string;
   /** Where it is reached: URL, "HOST:PORT", or the node's address. Empty when not known while it does not run. */
   readonly address: string;
@@ -84,9 +84,9 @@ async function controlPlaneParts(cluster: Cluster, folder: ClusterFolder): Promi
   const state = await readHostState(folder.controlPlaneState);
   const pid = state?.command?.pid ?? null;
   const embedded = await readEmbedded(cluster, folder);
-  const part = (part: "etcd" | "nats-server", address: string, dataFolder: string, pid: number | null): PartStatus => ({
-    part,
-    name: part,
+  const part = (kind: "etcd" | "nats-server", address: string, dataFolder: string, pid: number | null): PartStatus => ({
+    kind,
+    name: kind,
     address,
     dataFolder: join(folder.controlPlaneData, dataFolder),
     // They write to the control plane's own output.
@@ -96,7 +96,7 @@ async function controlPlaneParts(cluster: Cluster, folder: ClusterFolder): Promi
   });
   return [
     {
-      part: "controlplane",
+      kind: "controlplane",
       name: "controlplane",
       address: `https://127.0.0.1:${cluster.apiPort}`,
       dataFolder: folder.controlPlaneData,
@@ -128,13 +128,13 @@ async function nodeParts(node: Cluster["nodes"][number], folder: ClusterFolder, 
   const state = await readHostState(folder.nodeState(node.name));
   const logFile = folder.agentLog(node.name);
   const dataFolder = folder.nodeData(node.name);
-  const common = { name: node.name, address: node.address, dataFolder, logFile };
+  const common = { address: node.address, dataFolder, logFile };
   const object = nodes.find((candidate) => candidate.metadata?.name === node.name);
   const readiness = object !== undefined && isReady(object) ? "Ready" : "NotReady";
   const agent = state?.command?.pid ?? null;
   return [
-    { part: "node", ...common, pid: state?.self.pid ?? null, state: state === undefined ? "Stopped" : readiness },
-    { part: "agent", ...common, pid: agent, state: running(agent) },
+    { kind: "node", name: node.name, ...common, pid: state?.self.pid ?? null, state: state === undefined ? "Stopped" : readiness },
+    { kind: "agent", name: `${node.name} agent`, ...common, pid: agent, state: running(agent) },
   ];
 }
 

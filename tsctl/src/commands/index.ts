@@ -1,0 +1,51 @@
+import type { AnyCommand } from "../command.ts";
+import { apiResourcesCommand } from "./api-resources.ts";
+import { applyCommand } from "./apply.ts";
+import { completionCommand } from "./completion.ts";
+import { deleteCommand } from "./delete.ts";
+import { describeCommand } from "./describe.ts";
+import { devDoctorCommand } from "./dev/doctor.ts";
+import { devDownCommand } from "./dev/down.ts";
+import { devKubeconfigCommand } from "./dev/kubeconfig.ts";
+import { devListCommand } from "./dev/list.ts";
+import { devStatusCommand } from "./dev/status.ts";
+import { devUpCommand } from "./dev/up.ts";
+import { eventsCommand } from "./events.ts";
+import { execCommand } from "./exec.ts";
+import { explainCommand } from "./explain.ts";
+import { getCommand } from "./get.ts";
+import { imageLoadCommand } from "./image-load.ts";
+import { imageLsCommand } from "./image-ls.ts";
+import { logsCommand } from "./logs.ts";
+import { versionCommand } from "./version.ts";
+import { waitCommand } from "./wait.ts";
+
+/** All commands, in the order of --help. */
+export const commands: readonly AnyCommand[] = [
+  applyCommand,
+  getCommand,
+  describeCommand,
+  logsCommand,
+  execCommand,
+  deleteCommand,
+  waitCommand,
+  eventsCommand,
+  explainCommand,
+  apiResourcesCommand,
+  imageLoadCommand,
+  imageLsCommand,
+  devUpCommand,
+  devDownCommand,
+  devStatusCommand,
+  devListCommand,
+  devDoctorCommand,
+  devKubeconfigCommand,
+  versionCommand,
+  completionCommand,
+];
+
+/** What the words are for that only lead to further commands. */
+export const groups: Readonly<Record<string, string>> = {
+  image: "Images of the nodes",
+  dev: "Development clusters on this machine",
+};

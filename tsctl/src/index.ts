@@ -1,0 +1,2 @@
+export { type Environment, runProgram } from "./program.ts";
+export { readSettings, type Settings } from "./settings.ts";

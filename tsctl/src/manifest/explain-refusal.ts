@@ -1,0 +1,16 @@
+import type { TesseraError } from "@tessera/proto";
+import { describeError } from "../errors.ts";
+import type { Manifest } from "./read-manifests.ts";
+
+/** A server's refusal of a manifest, one line for each fault, with the place in the file that it is about. */
+export function explainRefusal(error: TesseraError, manifest: Manifest): string {
+  const causes = error.causes.filter((cause) => cause.field);
+  if (causes.length === 0) return `${manifest.source}:${manifest.start.line}: ${describeError(error)}`;
+  const lines = causes.map(({ field = "", message = "", reason = "" }) => {
+    const [, line = ""] = /:(\d+):\d+$/.exec(manifest.place(field)) ?? [];
+    // A server that saw the text itself says the line already.
+    const said = (message || reason).replace(/ \(line \d+(, column \d+)?\)$/, "");
+    return `error: ${manifest.source}: ${said.startsWith(field) ? "" : `${field}: `}${said} (line ${line})\n`;
+  });
+  return lines.join("");
+}
