@@ -1,20 +1,19 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createApi } from "./api/api.ts";
+import type { HttpsServer } from "./api/https-server.ts";
 import { writeKubeconfig } from "./auth/kubeconfig.ts";
-import { writeSecretFile } from "./auth/pki.ts";
 import { TokenTable } from "./auth/tokens.ts";
 import { type Certificates, ensureCertificates } from "./certificates.ts";
-import { createControllers, systemClock } from "./controllers/index.ts";
-import { EmbeddedEtcd } from "./embedded/embedded-etcd.ts";
-import { EmbeddedNats } from "./embedded/embedded-nats.ts";
+import { type ControlLoop, createControllers, systemClock } from "./controllers/index.ts";
 import { NatsEvents } from "./events/nats-events.ts";
 import { openNats } from "./events/nats-link.ts";
 import { NodeServer } from "./nodes/index.ts";
+import { PortsFile } from "./ports-file.ts";
 import { createSystemNamespaces } from "./registry/bootstrap.ts";
 import { StoredRegistry } from "./registry/stored-registry.ts";
 import { Scheduler } from "./scheduler/index.ts";
+import { createServers } from "./servers.ts";
 import type { ServeSettings } from "./settings.ts";
 import { EtcdClient, type EtcdEndpoints } from "./store/etcd-client.ts";
 import { EtcdStore } from "./store/etcd-store.ts";
@@ -33,51 +32,6 @@ export async function serve(settings: ServeSettings, log: Logger, signal: AbortS
   } finally {
     await servers.close();
   }
-}
-
-/** etcd and NATS: our own children, or those that the settings name. */
-function createServers(settings: ServeSettings, certificates: Certificates, ports: PortsFile, log: Logger) {
-  const etcd =
-    settings.etcd === undefined
-      ? new EmbeddedEtcd({
-          dir: join(settings.dataDir, "etcd"),
-          log: log.child({ part: "etcd" }),
-          tls: certificates.etcd,
-          onStarted: ({ pid, url }) => ports.set({ etcd: { pid, clientUrl: url } }),
-        })
-      : undefined;
-  const nats =
-    settings.natsUrl === undefined
-      ? new EmbeddedNats({
-          dir: join(settings.dataDir, "nats"),
-          log: log.child({ part: "nats" }),
-          tls: certificates.nats,
-          onStarted: ({ pid, url }) => ports.set({ nats: { pid, url } }),
-        })
-      : undefined;
-  return {
-    async startEtcd(signal: AbortSignal): Promise<EtcdEndpoints> {
-      if (etcd === undefined) return readEtcdSettings(settings);
-      await etcd.start(signal);
-      return etcd.endpoints;
-    },
-    async startNats(signal: AbortSignal): Promise<string> {
-      await nats?.start(signal);
-      return settings.natsUrl ?? nats?.url ?? "";
-    },
-    /** NATS first: who still has something to say of the end says it to etcd. */
-    async close(): Promise<void> {
-      await nats?.close();
-      await etcd?.close();
-    },
-  };
-}
-
-async function readEtcdSettings({ etcd }: ServeSettings): Promise<EtcdEndpoints> {
-  const { endpoints = [], caFile, certFile, keyFile } = etcd ?? {};
-  if (caFile === undefined || certFile === undefined || keyFile === undefined) return { endpoints };
-  const [ca, cert, key] = await Promise.all([readFile(caFile), readFile(certFile), readFile(keyFile)]);
-  return { endpoints, tls: { ca, cert, key } };
 }
 
 interface ControlPlaneOptions {
@@ -135,7 +89,30 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
   });
 
-  const parts: Part[] = [
+  const announced = () => announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log);
+  try {
+    await runParts(listParts({ caches, events, registry, nodes, loops, api, announced }), signal, log);
+  } finally {
+    await nats.close();
+    await store.close();
+    client.close();
+  }
+}
+
+interface PartsOptions {
+  readonly caches: WatchCache;
+  readonly events: NatsEvents;
+  readonly registry: StoredRegistry;
+  readonly nodes: NodeServer;
+  readonly loops: readonly ControlLoop[];
+  readonly api: HttpsServer;
+  /** Called when the API serves. */
+  readonly announced: () => Promise<void>;
+}
+
+/** What runs, and what each needs before it can. */
+function listParts({ caches, events, registry, nodes, loops, api, announced }: PartsOptions): readonly Part[] {
+  return [
     {
       name: "cache",
       needs: [],
@@ -172,17 +149,10 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
       needs: ["cache", "events", "namespaces", nodes.name, ...loops.map((loop) => loop.name)],
       run: (partSignal, ready) =>
         api.run(partSignal, () => {
-          void announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log).then(ready);
+          void announced().then(ready);
         }),
     },
   ];
-  try {
-    await runParts(parts, signal, log);
-  } finally {
-    await nats.close();
-    await store.close();
-    client.close();
-  }
 }
 
 /** Says where everything is, for people and for the programs that started this one. */
@@ -202,38 +172,4 @@ async function announce(
   });
   await ports.set({ api, node: addresses.node[0] ?? "" });
   log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
-}
-
-interface Ports {
-  readonly api?: string;
-  readonly node?: string;
-  readonly etcd?: { readonly pid: number; readonly clientUrl: string };
-  readonly nats?: { readonly pid: number; readonly url: string };
-}
-
-/** DIR/ports.json: the real ports and the pids of the children, rewritten whenever one of them changes. */
-class PortsFile {
-  readonly #path: string;
-  readonly #log: Logger;
-  #ports: Ports = {};
-  #written: Promise<void> = Promise.resolve();
-
-  constructor(path: string, log: Logger) {
-    this.#path = path;
-    this.#log = log;
-  }
-
-  /** Never rejects; a file that cannot be written is in the log. */
-  set(change: Ports): Promise<void> {
-    this.#ports = { ...this.#ports, ...change };
-    const text = `${JSON.stringify(this.#ports, null, 2)}\n`;
-    this.#written = this.#written.then(async () => {
-      try {
-        await writeSecretFile(this.#path, text);
-      } catch (error) {
-        this.#log.error({ err: error, path: this.#path }, "ports cannot be written");
-      }
-    });
-    return this.#written;
-  }
 }
