@@ -16,7 +16,7 @@ const initialEndAnnotation = "k8s.io/initial-events-end";
 export async function watchObjects(call: Call): Promise<ApiResponse> {
   const { request, reader } = call;
   const options = renderOptions(call);
-  const timeoutSeconds = parseCount(request.query, "timeoutSeconds") || defaultTimeoutSeconds * (1 + Math.random());
+  const timeoutSeconds = parseCount(request.query, "timeoutSeconds") || Math.ceil(defaultTimeoutSeconds * (1 + Math.random()));
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeoutSeconds * 1000)]);
   const query: WatchQuery = {
     selection: parseSelection(call),
