@@ -1,9 +1,9 @@
 import { type Pod, type StatusReason, TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { Clock } from "../controllers/clock.ts";
+import { Limiter } from "../controllers/limiter.ts";
 import type { EventSink } from "../events/events.ts";
 import type { Registry } from "../registry/resource.ts";
-import { Limiter } from "./limiter.ts";
 import { withPodCondition } from "./pod-conditions.ts";
 import type { PendingPod } from "./queue.ts";
 
