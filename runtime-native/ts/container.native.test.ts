@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Collected, Node, nativeDir, until } from "./native-runtime-fixture.ts";
@@ -204,6 +216,52 @@ describe("what a pod shares", () => {
     const { text } = await run("sleep 4567 & cat /proc/$$/stat | cut -d' ' -f1", { pid: "host" });
     assert.notEqual(text.trim(), "1");
     await until("its background process is gone", () => !execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }).includes("sleep 4567"));
+  });
+});
+
+describe("the node's namespaces", () => {
+  test("with the node's pid namespace a container cannot look into the shim", async () => {
+    const script = `cd /proc/${shimPid} && { readlink exe; readlink root; for f in fd/*; do readlink $f; done; cat environ; cat maps; head -c 1 mem; } 2>/dev/null; echo looked`;
+    assert.equal((await run(script, { pid: "host" })).text, "looked\n");
+  });
+
+  test("with the node's ipc namespace it shares the node's shared memory", async () => {
+    const spec = node.sandbox({ hostIpc: true });
+    await runtime.createSandbox(spec, signal);
+    await runtime.startContainer(spec.id, node.container("host-ipc", "readlink /proc/self/ns/ipc; stat -c %d /dev/shm"), signal);
+    await node.exit("host-ipc");
+    assert.equal(node.output("host-ipc"), `${readlinkSync("/proc/self/ns/ipc")}\n${statSync("/dev/shm").dev}\n`);
+    await runtime.removeSandbox(spec.id);
+  });
+
+  test("mount events reach a container as its mounts' propagation says", async () => {
+    const source = host("propagation");
+    execFileSync("mount", ["-t", "tmpfs", "none", source]);
+    execFileSync("mount", ["--make-shared", source]);
+    mkdirSync(join(source, "late"));
+    mkdirSync(join(source, "back"));
+    try {
+      const id = "propagation";
+      const mounts = [
+        bind(source, "/slave", { propagation: "rslave" }),
+        bind(source, "/private"),
+        bind(source, "/shared", { propagation: "rshared" }),
+      ];
+      await runtime.startContainer(pod.id, node.container(id, ["sleep", "1000"], { mounts, privileged: true }), signal);
+      execFileSync("mount", ["-t", "tmpfs", "none", join(source, "late")]);
+      writeFileSync(join(source, "late/file"), "");
+      const output = new Collected();
+      const script =
+        "for d in slave private shared; do test -e /$d/late/file && echo $d; done; mount -t tmpfs none /shared/back && echo mounted";
+      await (await runtime.exec(pod.id, id, node.process(script), false, output, signal)).exited;
+      assert.equal(output.text, "slave\nshared\nmounted\n");
+      assert.ok(readFileSync("/proc/self/mountinfo", "utf8").includes(` ${join(source, "back")} `));
+      await runtime.signalContainer(pod.id, id, 9);
+      await node.exit(id);
+      await runtime.removeContainer(pod.id, id);
+    } finally {
+      execFileSync("umount", ["-R", source]);
+    }
   });
 });
 

@@ -213,3 +213,94 @@ test("the container's end ends its execs", async () => {
   assert.equal((await node.exit("short")).exitCode, 137);
   await runtime.removeSandbox(other.id);
 });
+
+test("attach gets the output from then on and the exit code, and writes to stdin", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  const spec = node.container("talker", "while read line; do echo got $line; test $line = end && exit 5; done", { stdin: true });
+  await runtime.startContainer(other.id, spec, signal);
+  const first = new Collected();
+  const second = new Collected();
+  const session = await runtime.attach(other.id, "talker", first, signal);
+  const other_ = await runtime.attach(other.id, "talker", second, signal);
+  await session.write(Buffer.from("one\n"));
+  await until("the answer comes to both", () => first.text === "got one\n" && second.text === "got one\n");
+  await other_.write(Buffer.from("end\n"));
+  assert.deepEqual(await session.exited, { exitCode: 5 });
+  assert.deepEqual(await other_.exited, { exitCode: 5 });
+  assert.equal(first.text, "got one\ngot end\n");
+  assert.deepEqual(node.log("talker"), ["stdout F got one", "stdout F got end"]);
+  await assert.rejects(
+    runtime.attach(other.id, "talker", first, signal),
+    (error) => error instanceof RuntimeError && error.reason === "NotFound",
+  );
+  await runtime.removeSandbox(other.id);
+});
+
+test("the end of an attached session leaves the container running; its stdin can be closed", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  await runtime.startContainer(other.id, node.container("reader", "cat; echo end", { stdin: true }), signal);
+  const cancel = new AbortController();
+  const gone = await runtime.attach(other.id, "reader", new Collected(), cancel.signal);
+  cancel.abort();
+  await assert.rejects(gone.exited, (error) => error instanceof RuntimeError && error.reason === "Cancelled");
+  const output = new Collected();
+  const session = await runtime.attach(other.id, "reader", output, signal);
+  await session.write(Buffer.from("words\n"));
+  session.closeStdin();
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(output.text, "words\nend\n");
+  await runtime.removeSandbox(other.id);
+});
+
+test("attach to a terminal: size, echo and output", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  const process = node.process("read line; stty size; echo got $line", { terminal: true });
+  await runtime.startContainer(other.id, node.container("screen", "", { stdin: true, process }), signal);
+  const output = new Collected();
+  const session = await runtime.attach(other.id, "screen", output, signal);
+  session.resize(90, 30);
+  await session.write(Buffer.from("hello\n"));
+  assert.deepEqual(await session.exited, { exitCode: 0 });
+  assert.equal(output.text, "hello\r\n30 90\r\ngot hello\r\n");
+  await runtime.removeSandbox(other.id);
+});
+
+test("an attached receiver that does not read is let go; the container goes on", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  await runtime.startContainer(
+    other.id,
+    node.container("loud", "read line; yes $(printf %0500d 0) | head -c 20000000; exit 3", { stdin: true }),
+    signal,
+  );
+  const stuck = new Promise<void>(() => {});
+  await runtime.attach(other.id, "loud", { stdout: () => stuck, stderr() {} }, signal);
+  const session = await runtime.attach(other.id, "loud", new Collected(), signal);
+  await session.write(Buffer.from("go\n"));
+  assert.equal((await node.exit("loud")).exitCode, 3);
+  await runtime.removeSandbox(other.id);
+});
+
+test("a container that watches never sees into the process that joins it", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  const watch = `while :; do for p in /proc/[0-9]*; do
+      e=$(readlink $p/exe) && test "$e" != /bin/busybox && echo "exe $e"
+      r=$(readlink $p/root) && test "$r" != / && echo "root $r"
+      ls -l $p/fd 2>/dev/null | grep -v -E 'pipe:|/dev/null|/proc/|total|socket:\\[0' | grep -- '->' | sed 's/^/fd /'
+    done; done 2>/dev/null`;
+  await runtime.startContainer(other.id, node.container("watcher", watch), signal);
+  await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      for (let round = 0; round < 25; round++) {
+        const session = await runtime.exec(other.id, "watcher", node.process(["true"]), false, new Collected(), signal);
+        await session.exited;
+      }
+    }),
+  );
+  assert.deepEqual([...new Set(node.log("watcher"))], []);
+  await runtime.removeSandbox(other.id);
+});

@@ -79,6 +79,34 @@ test("two agents after one another, and one that recovers twice, get the same st
   await node.assertNothingLeft();
 });
 
+test("a start that fails after its agent is gone ends as exit 128 for the next one", {
+  skip: !existsSync("/sys/fs/cgroup/freezer") && "needs the v1 freezer",
+}, async () => {
+  const first = node.agent();
+  const spec = node.sandbox();
+  await first.createSandbox(spec, signal);
+  // Frozen as soon as it joins its cgroup: in the middle of its start.
+  await node.library.createCgroup(`${spec.cgroup}/frozen`, {});
+  const freezer = (await node.library.cgroupDirs(`${spec.cgroup}/frozen`)).find((dir) => dir.includes("/freezer/"));
+  assert.ok(freezer);
+  writeFileSync(join(freezer, "freezer.state"), "FROZEN");
+  const start = first.startContainer(spec.id, node.container("frozen", ["/no/such/command"]), signal);
+  await until("it is being started", () => readFileSync(join(freezer, "cgroup.procs"), "utf8") !== "");
+
+  const second = node.agent();
+  const states = await second.recover(signal);
+  assert.deepEqual(
+    states[0]?.containers.map(({ id, phase }) => [id, phase]),
+    [["frozen", "running"]],
+  );
+  writeFileSync(join(freezer, "freezer.state"), "THAWED");
+  await assert.rejects(start, (error) => error instanceof RuntimeError && error.reason === "CommandNotFound");
+  assert.equal((await node.exit("frozen")).exitCode, 128);
+  await first.close();
+  await second.removeSandbox(spec.id);
+  await node.assertNothingLeft();
+});
+
 test("an exec dies with the agent that asked for it, the container does not", async () => {
   const first = node.agent();
   const spec = node.sandbox();

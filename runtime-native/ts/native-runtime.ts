@@ -17,9 +17,9 @@ import {
 } from "./runtime.ts";
 import { createRecord, type Exit, namesIn, readExits, readRecord } from "./sandbox-record.ts";
 import { cancelled, connectShim, ShimClient, throwIfCancelled } from "./shim-client.ts";
-import { ShimExec } from "./shim-exec.ts";
 import { decodeContainerState, encodeContainer, encodeExec } from "./shim-messages.ts";
 import { Fields, FieldWriter, type Frame, frames } from "./shim-protocol.ts";
+import { ShimSession } from "./shim-session.ts";
 
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = Pick<
@@ -66,6 +66,7 @@ interface Sandbox {
 }
 
 const shutdownTimeoutMs = 5000;
+const reconnectTimeoutMs = 5000;
 const maxSocketPath = 107;
 
 /**
@@ -166,12 +167,20 @@ export class NativeRuntime implements Runtime {
   ): Promise<ExecSession> {
     const sandbox = this.#find(sandboxId, "exec");
     const payload = encodeExec(container, process, stdin);
-    const socket = await connectShim(this.#socketPath(sandboxId), signal);
     const kill = (pid: number) => {
       // An exec that has ended is no longer there to be killed, and a shim that is gone has taken it along.
       sandbox.client.request("EXEC_KILL", new FieldWriter().u32("PID", pid).finish()).catch(() => {});
     };
-    return ShimExec.start(socket, payload, output, { kill, signal });
+    const socket = await connectShim(this.#socketPath(sandboxId), signal);
+    return ShimSession.start(socket, { type: "EXEC", payload }, output, { kill, signal });
+  }
+
+  /** Output of the container from now on, and its stdin if it was started with one. `kill` only ends the session. */
+  async attach(sandboxId: string, container: string, output: ExecOutput, signal: AbortSignal): Promise<ExecSession> {
+    this.#find(sandboxId, "attach");
+    const payload = new FieldWriter().string("CONTAINER", container).finish();
+    const socket = await connectShim(this.#socketPath(sandboxId), signal);
+    return ShimSession.start(socket, { type: "ATTACH", payload }, output, { kill: () => socket.destroy(), signal });
   }
 
   async recover(signal: AbortSignal): Promise<SandboxState[]> {
@@ -389,9 +398,13 @@ export class NativeRuntime implements Runtime {
     this.#background.add(work);
   }
 
-  /** The shim is gone, and its containers with it; what else is in the pod's cgroup is killed. The record stays until removal. */
+  /**
+   * Usually the shim is gone, and its containers with it; what else is in the pod's cgroup is killed. The record stays
+   * until removal. But a shim that merely hung up (on an agent that had stopped reading) answers again.
+   */
   async #lose(sandbox: Sandbox): Promise<void> {
     const { log, library } = this.#parts;
+    if (await this.#reconnect(sandbox)) return;
     log.warn({ sandbox: sandbox.id, pid: sandbox.pid }, "the pod's shim is gone");
     try {
       await library.killCgroup(sandbox.cgroup);
@@ -400,6 +413,18 @@ export class NativeRuntime implements Runtime {
       log.warn({ sandbox: sandbox.id, err: error }, "cannot clean up after a lost shim; the removal tries again");
     }
     this.#emit({ event: "sandboxLost", sandbox: sandbox.id });
+  }
+
+  async #reconnect(lost: Sandbox): Promise<boolean> {
+    try {
+      const again = await this.#connect(lost.id, lost.cgroup, AbortSignal.timeout(reconnectTimeoutMs));
+      for (const state of again.containers.values())
+        if (state.phase === "exited" && lost.containers.get(state.id)?.phase === "running") this.#exited(again, state);
+      return true;
+    } catch (error) {
+      this.#parts.log.info({ sandbox: lost.id, err: error }, "the pod's shim does not answer again");
+      return false;
+    }
   }
 
   /** Exits that the shim wrote down but could not tell any more. */

@@ -19,6 +19,8 @@ enum
 {
   /* An attached client that reads slower than the container writes is let go: the container never waits for it. */
   MAX_ATTACH_BACKLOG = 1024 * 1024,
+  /* As Kubernetes reports a container that could not be started. */
+  TS_EXIT_NOT_STARTED = 128,
 };
 
 uint64_t
@@ -344,14 +346,45 @@ launch_container (struct ts_container *container, const struct ts_container_spec
   return err;
 }
 
+/* Somebody else than who asked has been told that it runs. */
+static bool
+is_known_to_others (const struct ts_container *container)
+{
+  if (!container->requester)
+    return true;
+  for (const struct ts_connection *connection = container->shim->connections; connection; connection = connection->next)
+    if (connection->subscribed && connection != container->requester)
+      return true;
+  return false;
+}
+
+static void
+end_container (struct ts_container *container)
+{
+  container->finished_at = ts_now ();
+  container->phase = TS_EXITED;
+  ts_write_exit_record (container);
+  ts_announce_exit (container->shim, container);
+  release_container (container);
+}
+
+/* An agent that came after who asked takes it for running: to that one it ends at once. */
 static void
 refuse_start (struct ts_container *container, const struct ts_failure *failure)
 {
   struct ts_shim *shim = container->shim;
+  bool known = is_known_to_others (container);
 
   if (container->requester)
     ts_send_failure (container->requester, container->request, failure);
-  ts_forget_container (container);
+  if (known)
+    {
+      container->exit_code = TS_EXIT_NOT_STARTED;
+      end_container (container);
+      container->requester = NULL;
+    }
+  else
+    ts_forget_container (container);
   ts_settle (shim);
 }
 
@@ -377,9 +410,11 @@ ts_start_container (struct ts_connection *connection, struct ts_container_spec *
   spec->shm = connection->shim->shm;
   if (launch_container (container, spec, &failure) < 0)
     {
-      refuse_start (container, &failure);
+      ts_send_failure (connection, connection->frame.request, &failure);
+      ts_forget_container (container);
       return;
     }
+  container->started_at = ts_now ();
   container->next = connection->shim->containers;
   connection->shim->containers = container;
 }
@@ -451,14 +486,10 @@ ts_container_ended (struct ts_container *container, int status)
     ts_kill_cgroup (container->cgroup_dirs);
   finish_stream (&container->out);
   finish_stream (&container->err);
-  container->finished_at = ts_now ();
   container->signal = (uint32_t) (status & 0x7f);
   container->exit_code = ts_exit_code (status);
   container->oom_killed = ts_was_oom_killed (container->cgroup_dirs);
-  container->phase = TS_EXITED;
-  ts_write_exit_record (container);
-  ts_announce_exit (container->shim, container);
-  release_container (container);
+  end_container (container);
   ts_settle (container->shim);
 }
 

@@ -13,42 +13,21 @@ fields_of (const struct ts_connection *connection)
   return ts_fields_of (connection->payload, connection->frame.size);
 }
 
-static bool
-is_any_in (const struct ts_shim *shim, enum ts_phase phase)
-{
-  for (const struct ts_container *container = shim->containers; container; container = container->next)
-    if (container->phase == phase)
-      return true;
-  return false;
-}
-
+/* A container that is being started is told as running: a second agent must not miss what the first one asked for. */
 static void
-send_state (struct ts_connection *connection, uint32_t request)
+handle_state (struct ts_connection *connection)
 {
   struct ts_shim *shim = connection->shim;
   struct ts_buffer frame = { 0 };
-  size_t begin = ts_begin_frame (&frame, TS_FRAME_STATE_IS, request);
+  size_t begin = ts_begin_frame (&frame, TS_FRAME_STATE_IS, connection->frame.request);
 
+  connection->subscribed = true;
   ts_put_u32 (&frame, TS_TAG_PID, (uint32_t) getpid ());
   ts_put_string (&frame, TS_TAG_SANDBOX, shim->id);
   for (const struct ts_container *container = shim->containers; container; container = container->next)
     ts_put_container_state (&frame, container);
   ts_end_frame (&frame, begin);
   ts_send (connection, &frame);
-}
-
-/* A second agent must not miss a container that the first one has just asked for. */
-static void
-handle_state (struct ts_connection *connection)
-{
-  connection->subscribed = true;
-  if (is_any_in (connection->shim, TS_STARTING))
-    {
-      connection->awaits_state = true;
-      connection->state_request = connection->frame.request;
-    }
-  else
-    send_state (connection, connection->frame.request);
 }
 
 static void
@@ -295,24 +274,32 @@ ts_dispatch (struct ts_connection *connection)
   ts_settle (connection->shim);
 }
 
+static void
+send_exit (struct ts_connection *connection, const struct ts_container *container)
+{
+  struct ts_buffer frame = { 0 };
+  size_t begin = ts_begin_frame (&frame, TS_FRAME_EXITED, 0);
+
+  ts_put_container_state (&frame, container);
+  ts_end_frame (&frame, begin);
+  ts_send (connection, &frame);
+}
+
+/* Who asked for a start that failed has been answered already. */
 void
 ts_announce_exit (struct ts_shim *shim, struct ts_container *container)
 {
   for (struct ts_connection *connection = shim->connections; connection; connection = connection->next)
-    if ((connection->subscribed && !connection->awaits_state) || connection->attached == container)
-      {
-        struct ts_buffer frame = { 0 };
-        size_t begin = ts_begin_frame (&frame, TS_FRAME_EXITED, 0);
-
-        ts_put_container_state (&frame, container);
-        ts_end_frame (&frame, begin);
-        ts_send (connection, &frame);
-        if (connection->attached == container)
-          {
-            connection->attached = NULL;
-            ts_finish_connection (connection);
-          }
-      }
+    {
+      if (connection->subscribed && connection != container->requester)
+        send_exit (connection, container);
+      if (connection->attached == container)
+        {
+          send_exit (connection, container);
+          connection->attached = NULL;
+          ts_finish_connection (connection);
+        }
+    }
 }
 
 static void
@@ -329,13 +316,10 @@ end_shim (struct ts_shim *shim)
 void
 ts_settle (struct ts_shim *shim)
 {
-  if (!is_any_in (shim, TS_STARTING))
-    for (struct ts_connection *connection = shim->connections; connection; connection = connection->next)
-      if (connection->awaits_state)
-        {
-          connection->awaits_state = false;
-          send_state (connection, connection->state_request);
-        }
-  if (shim->stopping && !is_any_in (shim, TS_STARTING) && !is_any_in (shim, TS_RUNNING))
-    end_shim (shim);
+  if (!shim->stopping)
+    return;
+  for (const struct ts_container *container = shim->containers; container; container = container->next)
+    if (container->phase != TS_EXITED)
+      return;
+  end_shim (shim);
 }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,36 +85,91 @@ ts_format_time (char out[TS_LOG_TIME + 1], int64_t seconds, uint32_t nanoseconds
             (unsigned) part.tm_min % 100, (unsigned) part.tm_sec % 100, nanoseconds % 1000000000);
 }
 
+/* Lines on their way to the file: several share one write. Empty whenever ts_log_bytes and ts_log_rest have returned,
+   so all logs share it. */
+static struct
+{
+  char bytes[2 * TS_LOG_LINE];
+  size_t size;
+} batch;
+
+/* After a write that the disk had no room for: only whole lines stay. */
+static void
+drop_torn_line (struct ts_log *log, size_t written)
+{
+  const char *end = memrchr (batch.bytes, '\n', written);
+  size_t whole = end ? (size_t) (end - batch.bytes) + 1 : 0;
+
+  log->size += ftruncate (log->fd, (off_t) (log->size + whole)) == 0 ? whole : written;
+}
+
+static void
+flush_batch (struct ts_log *log)
+{
+  ssize_t written;
+
+  if (batch.size == 0)
+    return;
+  if (log->fd >= 0 || open_file (log) == 0)
+    {
+      written = write (log->fd, batch.bytes, batch.size);
+      if (written == (ssize_t) batch.size)
+        log->size += batch.size;
+      else if (written > 0)
+        drop_torn_line (log, (size_t) written);
+    }
+  batch.size = 0;
+}
+
+static void
+add_to_batch (const char *bytes, size_t size)
+{
+  if (size > 0)
+    memcpy (batch.bytes + batch.size, bytes, size);
+  batch.size += size;
+}
+
+/* Formatting the whole time takes longer than all else for a line, and most lines share their second. */
+static void
+add_time (void)
+{
+  static char text[TS_LOG_TIME + 1];
+  static time_t formatted = -1;
+  struct timespec now;
+  long rest;
+
+  clock_gettime (CLOCK_REALTIME, &now);
+  if (now.tv_sec != formatted)
+    ts_format_time (text, now.tv_sec, 0);
+  formatted = now.tv_sec;
+  rest = now.tv_nsec;
+  for (char *digit = text + TS_LOG_TIME - 2; *digit != '.'; digit--, rest /= 10)
+    *digit = (char) ('0' + rest % 10);
+  add_to_batch (text, TS_LOG_TIME);
+}
+
 static void
 write_line (struct ts_log *log, bool is_stderr, char kind, const struct ts_partial *start, const char *rest,
             size_t rest_size)
 {
-  char head[TS_LOG_TIME + sizeof " stdout F "];
-  struct timespec now;
-  struct iovec parts[] = {
-    { .iov_base = head },
-    { .iov_base = start->text, .iov_len = start->size },
-    { .iov_base = (void *) (uintptr_t) rest, .iov_len = rest_size },
-    { .iov_base = "\n", .iov_len = 1 },
-  };
-  size_t size;
-  ssize_t written;
+  char stream[] = " stdout F ";
+  size_t size = TS_LOG_TIME + sizeof stream - 1 + start->size + rest_size + 1;
 
-  clock_gettime (CLOCK_REALTIME, &now);
-  ts_format_time (head, now.tv_sec, (uint32_t) now.tv_nsec);
-  snprintf (head + TS_LOG_TIME, sizeof head - TS_LOG_TIME, " %s %c ", is_stderr ? "stderr" : "stdout", kind);
-  parts[0].iov_len = strlen (head);
-  size = parts[0].iov_len + start->size + rest_size + 1;
-
-  if (log->fd >= 0 && log->max_bytes && log->size > 0 && log->size + size > log->max_bytes)
-    rotate (log);
-  if (log->fd < 0 && open_file (log) < 0)
-    return;
-  written = writev (log->fd, parts, 4);
-  if (written == (ssize_t) size)
-    log->size += size;
-  else if (written > 0 && ftruncate (log->fd, (off_t) log->size) < 0)
-    log->size += (uint64_t) written;
+  memcpy (stream, is_stderr ? " stderr " : " stdout ", 8);
+  stream[8] = kind;
+  if (batch.size + size > sizeof batch.bytes)
+    flush_batch (log);
+  if (log->max_bytes && log->size + batch.size > 0 && log->size + batch.size + size > log->max_bytes)
+    {
+      flush_batch (log);
+      if (log->fd >= 0)
+        rotate (log);
+    }
+  add_time ();
+  add_to_batch (stream, sizeof stream - 1);
+  add_to_batch (start->text, start->size);
+  add_to_batch (rest, rest_size);
+  add_to_batch ("\n", 1);
 }
 
 static bool
@@ -165,6 +219,7 @@ ts_log_bytes (struct ts_log *log, bool is_stderr, struct ts_partial *partial, co
       bytes += line;
       size -= line;
     }
+  flush_batch (log);
 }
 
 void
@@ -172,5 +227,6 @@ ts_log_rest (struct ts_log *log, bool is_stderr, struct ts_partial *partial)
 {
   if (partial->size > 0)
     write_line (log, is_stderr, 'F', partial, "", 0);
+  flush_batch (log);
   forget_start (partial);
 }

@@ -72,9 +72,6 @@ struct ts_connection
   size_t sent;
   /* Told of exits. */
   bool subscribed;
-  /* Asked for STATE while a container was starting: answered when it has. */
-  bool awaits_state;
-  uint32_t state_request;
   /* SHUTDOWN is answered when all have ended. */
   bool awaits_shutdown;
   uint32_t shutdown_request;
@@ -105,7 +102,7 @@ void ts_flush_all (struct ts_shim *shim);
 
 /* Handles a complete frame; may take the payload over by setting connection->payload to NULL. */
 void ts_dispatch (struct ts_connection *connection);
-/* Answers those who wait for no container to be starting, or for the end. */
+/* Ends the shim when it is to end and nothing runs any more. */
 void ts_settle (struct ts_shim *shim);
 void ts_announce_exit (struct ts_shim *shim, struct ts_container *container);
 
