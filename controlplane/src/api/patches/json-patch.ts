@@ -17,9 +17,11 @@ export function applyJsonPatch(current: unknown, patch: unknown): unknown {
   try {
     return jsonpatch.applyPatch(document, patch as jsonpatch.Operation[], true, true, true).newDocument;
   } catch (cause) {
-    if (!(cause instanceof jsonpatch.JsonPatchError)) throw cause;
-    const operation = cause.index === undefined ? "" : ` (operation ${cause.index}: ${JSON.stringify(cause.operation)})`;
-    const text = `the server rejected our request due to an error in our request: JSON patch: ${cause.message.split("\n")[0]}${operation}`;
+    // The document is ours and sound: whatever goes wrong lies in the patch.
+    const error = cause instanceof Error ? cause : new Error(String(cause));
+    const { index, operation } = error as Partial<jsonpatch.JsonPatchError>;
+    const where = index === undefined ? "" : ` (operation ${index}: ${JSON.stringify(operation)})`;
+    const text = `the server rejected our request due to an error in our request: JSON patch: ${error.message.split("\n")[0]}${where}`;
     throw new TesseraError("Invalid", text, { cause });
   }
 }

@@ -108,7 +108,7 @@ function validateDns(spec: PodSpec): Fault[] {
     );
   }
   for (const [index, search] of searches.entries()) {
-    const fault = search === "." ? undefined : checkDnsSubdomain(search.replace(/\.$/, "").replaceAll("_", "-"));
+    const fault = search === "." ? undefined : checkDnsSubdomain(search.replace(/\.$/, "").replaceAll("_", "x"));
     if (fault !== undefined) faults.push(invalid(`${path}.searches[${index}]`, search, fault));
   }
   for (const [index, option] of options.entries()) {

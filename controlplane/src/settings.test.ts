@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { createProgram, type NodeCredentialsSettings, type ServeSettings } from "./settings.ts";
+
+async function parse(...args: string[]): Promise<ServeSettings | NodeCredentialsSettings | undefined> {
+  const results: (ServeSettings | NodeCredentialsSettings)[] = [];
+  const keep = async (settings: ServeSettings | NodeCredentialsSettings) => void results.push(settings);
+  const program = createProgram({ serve: keep, nodeCredentials: keep });
+  for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {} });
+  await program.parseAsync(args, { from: "user" });
+  return results[0];
+}
+
+test("serve has a default for everything but its folder", async () => {
+  assert.deepEqual(await parse("serve", "--data-dir", "/d"), {
+    dataDir: "/d",
+    listen: ["127.0.0.1:6443"],
+    nodeListen: ["127.0.0.1:6444"],
+    advertise: [],
+    clusterCidr: "10.64.0.0/16",
+    nodeCidrBits: 24,
+    logLevel: "info",
+  });
+});
+
+test("addresses and names can be given several times", async () => {
+  const settings = (await parse(
+    "serve",
+    "--data-dir",
+    "/d",
+    "--listen",
+    "127.0.0.1:0",
+    "--listen",
+    "[::1]:0",
+    "--advertise",
+    "a",
+  )) as ServeSettings;
+  assert.deepEqual(settings.listen, ["127.0.0.1:0", "[::1]:0"]);
+  assert.deepEqual(settings.advertise, ["a"]);
+});
+
+test("an etcd of one's own is given with its files", async () => {
+  const settings = (await parse(
+    "serve",
+    "--data-dir",
+    "/d",
+    "--etcd-endpoints",
+    "https://a:1,https://b:1",
+    "--etcd-ca",
+    "ca",
+  )) as ServeSettings;
+  assert.deepEqual(settings.etcd, { endpoints: ["https://a:1", "https://b:1"], caFile: "ca", certFile: undefined, keyFile: undefined });
+});
+
+for (const [sentence, args, text] of [
+  ["a folder is needed", ["serve"], /--data-dir/],
+  ["an address has a port", ["serve", "--data-dir", "d", "--listen", "localhost"], /expected HOST:PORT/],
+  ["a port is a port", ["serve", "--data-dir", "d", "--listen", "a:99999"], /expected HOST:PORT/],
+  ["a CIDR is an IPv4 network", ["serve", "--data-dir", "d", "--cluster-cidr", "10.0.0.0"], /expected an IPv4 network/],
+  ["nodes get less than all", ["serve", "--data-dir", "d", "--node-cidr-bits", "16"], /must be greater than the 16/],
+  ["a misspelt flag has a suggestion", ["serve", "--data-dir", "d", "--lissten", "a:1"], /Did you mean --listen\?/],
+  ["a node's name is a DNS name", ["node-credentials", "--data-dir", "d", "--name", "A b", "--out", "o"], /expected a DNS name/],
+] as const) {
+  test(sentence, async () => {
+    await assert.rejects(parse(...args), text);
+  });
+}
