@@ -17,7 +17,7 @@ export interface EmbeddedEtcdOptions {
   /** Folder of our own ("DATA/etcd"): data, log file, chosen ports, identity of the process. */
   readonly dir: string;
   readonly log: Logger;
-  /** Both sides of the client port; without it etcd listens in plain text (tests). The server certificate must name 127.0.0.1. */
+  /** Both sides of the client port; without it etcd listens in plain text (tests). The server certificate must name localhost. */
   readonly tls?: { readonly server: TlsFiles; readonly client: TlsFiles };
   /** Writes are acknowledged before they are on disk: for tests and throw-away clusters. */
   readonly unsafeNoFsync?: boolean;
@@ -89,7 +89,8 @@ export class EmbeddedEtcd {
     const endpoints: EtcdEndpoints = {
       endpoints: [url],
       keepaliveMs: 2_000,
-      ...(tls === undefined ? {} : { tls: await readPem(tls.client) }),
+      // gRPC would ask for the server of the name "127.0.0.1", which is not a name (RFC 6066).
+      ...(tls === undefined ? {} : { tls: await readPem(tls.client), serverName: "localhost" }),
     };
     const client = new EtcdClient(endpoints);
     const started = { client, endpoints, url, peerUrl: `${scheme}://127.0.0.1:${ports.peer}` };

@@ -5,6 +5,7 @@ import { connect } from "nats";
 import type { Logger } from "pino";
 import type { TlsFiles } from "./embedded-etcd.ts";
 import { keepPorts } from "./loopback-ports.ts";
+import { natsTls } from "./nats-tls.ts";
 import { SupervisedChild } from "./supervised-child.ts";
 
 export interface EmbeddedNatsOptions {
@@ -32,7 +33,12 @@ export class EmbeddedNats {
       log: options.log,
       configure: () => this.#configure(),
       probe: async () => {
-        const connection = await connect({ servers: this.url, tls: options.tls?.client ?? null, reconnect: false, timeout: 1_000 });
+        const connection = await connect({
+          servers: this.url,
+          tls: natsTls(this.url, options.tls?.client),
+          reconnect: false,
+          timeout: 1_000,
+        });
         await connection.close();
       },
       onStarted: (pid) => options.onStarted?.({ pid, url: this.url }),

@@ -13,6 +13,7 @@ import { Pki } from "../auth/pki.ts";
 import { EtcdClient } from "../store/etcd-client.ts";
 import { EmbeddedEtcd, type TlsFiles } from "./embedded-etcd.ts";
 import { EmbeddedNats } from "./embedded-nats.ts";
+import { natsTls } from "./nats-tls.ts";
 import { identityOf, isAlive, type ProcessIdentity } from "./process-identity.ts";
 import { SupervisedChild } from "./supervised-child.ts";
 import { startTestEtcd, startTestNats } from "./testing.ts";
@@ -109,9 +110,15 @@ test("with TLS, both let in only who has a certificate of the CA", async () => {
     await assert.rejects(refused.touch("/b"), (error: unknown) => error instanceof TesseraError);
     refused.close();
 
-    await (await connect({ servers: nats.url, tls: tls.client })).close();
-    await assert.rejects(connect({ servers: nats.url, tls: stranger, reconnect: false }));
-    await assert.rejects(connect({ servers: nats.url, tls: { caFile: pki.caFile }, reconnect: false }));
+    await (await connect({ servers: nats.url, tls: natsTls(nats.url, tls.client) })).close();
+    await assert.rejects(connect({ servers: nats.url, tls: natsTls(nats.url, stranger), reconnect: false }), /TLS|certificate|ECONNRESET/i);
+    await assert.rejects(
+      connect({ servers: nats.url, tls: { ...natsTls(nats.url, tls.client), certFile: undefined, keyFile: undefined }, reconnect: false }),
+    );
+    const otherCa = { ...tls.client, caFile: strangers.caFile };
+    await assert.rejects(connect({ servers: nats.url, tls: natsTls(nats.url, otherCa), reconnect: false }), /certificate/);
+    const otherHost = natsTls("tls://192.0.2.1:4222", tls.client);
+    await assert.rejects(connect({ servers: nats.url, tls: otherHost, reconnect: false }), /192\.0\.2\.1 is not in the cert/);
   } finally {
     await Promise.all([etcd.close(), nats.close()]);
   }

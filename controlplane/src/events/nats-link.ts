@@ -3,6 +3,7 @@ import { TesseraError } from "@tessera/proto";
 import { connect, type NatsConnection } from "nats";
 import type { Logger } from "pino";
 import type { TlsFiles } from "../embedded/embedded-etcd.ts";
+import { natsTls } from "../embedded/nats-tls.ts";
 
 export interface NatsOptions {
   readonly url: string;
@@ -84,7 +85,7 @@ class Link implements NatsLink {
         const connection = await connect({
           servers: url,
           name,
-          tls: tls === undefined ? null : { caFile: tls.caFile, certFile: tls.certFile, keyFile: tls.keyFile },
+          tls: natsTls(url, tls),
           timeout: 3_000,
           maxReconnectAttempts: -1,
           reconnectTimeWait: 100,

@@ -32,7 +32,7 @@ export interface ResourceCache<T> {
   readonly size: number;
   /** namespace is "" for cluster-scoped objects. */
   get(namespace: string, name: string): CachedObject<T> | undefined;
-  /** In the order of namespace, then name: a snapshot, that later changes do not touch. "" or undefined: all namespaces. */
+  /** In the order of the store's keys: a snapshot, that later changes do not touch. "" or undefined: all namespaces. */
   list(namespace?: string): Iterable<CachedObject<T>>;
   /** Resolves when the cache has seen `revision`. Rejects with TesseraError "Timeout" after `timeoutMs`, or when aborted. */
   waitFor(revision: number, options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;

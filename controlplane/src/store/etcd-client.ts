@@ -23,6 +23,8 @@ export interface EtcdEndpoints {
   readonly endpoints: readonly string[];
   /** PEM bytes; required for https endpoints. */
   readonly tls?: { readonly ca: Buffer; readonly cert: Buffer; readonly key: Buffer };
+  /** The name that the server's certificate must have, if it is not the host of the endpoint. */
+  readonly serverName?: string;
   /** Deadline of one call, default 5,000. */
   readonly callTimeoutMs?: number;
   /**
@@ -278,6 +280,7 @@ class Endpoint {
       "grpc.keepalive_timeout_ms": 1_500,
       "grpc.initial_reconnect_backoff_ms": 50,
       "grpc.max_reconnect_backoff_ms": 500,
+      ...(options.serverName === undefined ? {} : { "grpc.ssl_target_name_override": options.serverName }),
       // Transparent retries hide whether a write was sent.
       "grpc.enable_retries": 0,
       // grpc-js otherwise lets all channels to one address share a connection.

@@ -1,6 +1,6 @@
 import type { CachedEntry } from "./cached-entry.ts";
 
-/** Objects by namespace and name, in the order of namespace, then name. */
+/** Objects by namespace and name, in the order of their keys in the store, so that a list begun here can be continued there. */
 export class SortedObjects<T> {
   readonly #namespaces = new Map<string, SortedNames<T>>();
   #sortedNamespaces: string[] = [];
@@ -28,7 +28,7 @@ export class SortedObjects<T> {
     if (names === undefined) {
       names = new SortedNames();
       this.#namespaces.set(entry.namespace, names);
-      this.#sortedNamespaces = [...this.#sortedNamespaces, entry.namespace].sort(byCodeUnits);
+      this.#sortedNamespaces = [...this.#sortedNamespaces, entry.namespace].sort(byKey);
     }
     this.#size -= names.byName.size;
     names.set(entry);
@@ -85,6 +85,7 @@ class SortedNames<T> {
   }
 }
 
-function byCodeUnits(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** A namespace is followed by "/" in a key: "a-b" comes before "a". */
+function byKey(a: string, b: string): number {
+  return `${a}/` < `${b}/` ? -1 : 1;
 }
