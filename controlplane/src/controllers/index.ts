@@ -1,24 +1,15 @@
-import type { Logger } from "pino";
-import type { EventSink } from "../events/events.ts";
-import type { Registry } from "../registry/resource.ts";
-import type { Clock } from "./clock.ts";
 import type { ControlLoop } from "./control-loop.ts";
+import type { ControllerDependencies } from "./dependencies.ts";
+import { namespaceDeletion } from "./namespace-deletion.ts";
+import { defaultServiceAccounts, rootCertificates } from "./namespaced-defaults.ts";
+import { lostPods, unboundPods } from "./pod-garbage.ts";
+import { taintEviction } from "./taint-eviction.ts";
 
 export { type Clock, systemClock } from "./clock.ts";
 export type { ControlLoop } from "./control-loop.ts";
-
-export interface ControllerDependencies {
-  readonly registry: Registry;
-  readonly events: EventSink;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** PEM of the cluster's CA, for the ConfigMap kube-root-ca.crt of every namespace. */
-  readonly clusterCaPem: string;
-  /** How long pods outlive the deletion of their Node object: the node may register again. Default 40,000. */
-  readonly nodeGoneGraceMs?: number;
-}
+export type { ControllerDependencies } from "./dependencies.ts";
 
 /** All controllers, none of them started: run each with the same signal. */
-export function createControllers(_deps: ControllerDependencies): readonly ControlLoop[] {
-  return [];
+export function createControllers(deps: ControllerDependencies): readonly ControlLoop[] {
+  return [namespaceDeletion, defaultServiceAccounts, rootCertificates, lostPods, unboundPods, taintEviction].map((create) => create(deps));
 }
