@@ -15,7 +15,7 @@ import { PodWorker, type Poke } from "./worker.ts";
 
 export interface PodsDependencies extends PodDependencies {
   readonly runtime: Runtime;
-  readonly network: NodeNetwork;
+  readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns">;
   readonly hostFiles: HostFiles;
   readonly images: ImageStore;
   readonly addresses: AddressPool;
@@ -54,19 +54,31 @@ export class Pods {
   async recover(signal: AbortSignal): Promise<void> {
     const { store, runtime, addresses, clock, log } = this.#deps;
     const { records, broken } = await store.load();
-    runtime.onEvent((event) => this.#hear(event));
+    const early: RuntimeEvent[] = [];
+    runtime.onEvent((event) => early.push(event));
     const sandboxes = new Map((await runtime.recover(signal)).map((sandbox) => [sandbox.id, sandbox]));
+    // A shim that died while there was no agent may have left word of exits, which the runtime tells right after it has recovered.
+    await new Promise((resolve) => setImmediate(resolve));
     const owners = new Set(records.map((record) => record.uid));
     await addresses.load(owners);
     await this.#removeOrphans(owners, [...sandboxes.values()], broken);
     for (const record of records) {
       try {
-        const state = PodState.recovered(record, addresses.addressOf(record.uid), sandboxes.get(record.uid), clock.now());
+        const address = addresses.addressOf(record.uid);
+        const state = PodState.recovered({
+          record,
+          address,
+          sandbox: sandboxes.get(record.uid),
+          exits: exitsOf(record.uid, early),
+          nowMs: clock.now(),
+        });
         this.#add(toWanted(record.pod, record.released), state);
       } catch (error) {
         log.error({ pod: record.uid, err: error }, "could not recover a pod");
       }
     }
+    runtime.onEvent((event) => this.#hear(event));
+    for (const event of early) this.#hear(event);
     log.info({ pods: records.length, sandboxes: sandboxes.size }, "recovered");
   }
 
@@ -145,7 +157,7 @@ export class Pods {
   #hear(event: RuntimeEvent): void {
     const worker = this.#workers.get(event.sandbox);
     if (event.event === "containerExited") worker?.containerExited(event.container);
-    else worker?.sandboxLost();
+    else void worker?.sandboxLost();
   }
 
   /** What no record owns: left by a crash between the last steps of a removal, or of a node that lost its disk. */
@@ -168,6 +180,10 @@ export class Pods {
       });
     }
   }
+}
+
+function exitsOf(uid: string, events: readonly RuntimeEvent[]) {
+  return events.flatMap((event) => (event.event === "containerExited" && event.sandbox === uid ? [event.container] : []));
 }
 
 /** Finds a pod by uid for a stream, or says that it is not here. */

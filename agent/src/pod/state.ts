@@ -24,6 +24,16 @@ interface RunningAttempt {
   killedAtMs: number | undefined;
 }
 
+export interface RecoveredPod {
+  readonly record: PodRecord;
+  readonly address: string | undefined;
+  /** What the runtime found of the pod; undefined when its shim is gone. */
+  readonly sandbox: SandboxState | undefined;
+  /** Exits that a shim left word of before it went. */
+  readonly exits: readonly RuntimeExit[];
+  readonly nowMs: number;
+}
+
 /**
  * What the worker knows of its pod: the record, which is on disk as well, and beside it what only lives as long as the agent. All changes
  * go through here, and only the worker makes them.
@@ -60,8 +70,9 @@ export class PodState implements ObservedPod {
     return new PodState(record, "none");
   }
 
-  /** A pod whose record was found on disk; `sandbox` is what the runtime found of it. */
-  static recovered(record: PodRecord, address: string | undefined, sandbox: SandboxState | undefined, nowMs: number): PodState {
+  /** A pod whose record was found on disk. */
+  static recovered(found: RecoveredPod): PodState {
+    const { record, address, sandbox } = found;
     const state = new PodState(record, "there");
     state.address = address;
     if (sandbox !== undefined) {
@@ -72,13 +83,14 @@ export class PodState implements ObservedPod {
       if (record.begun.includes("sandbox")) state.sandbox = "unclear";
       if (record.begun.includes("netns")) state.netns = "unclear";
     }
-    for (const [name, container] of Object.entries(record.containers)) state.#recoverContainer(name, container, sandbox, nowMs);
+    for (const [name, container] of Object.entries(record.containers)) state.#recoverContainer(name, container, found);
     return state;
   }
 
-  #recoverContainer(name: string, container: ContainerRecord, sandbox: SandboxState | undefined, nowMs: number): void {
+  #recoverContainer(name: string, container: ContainerRecord, { sandbox, exits, nowMs }: RecoveredPod): void {
     if (container.exit !== undefined) return;
-    const found = sandbox?.containers.find((one) => one.id === attemptId(name, container.attempt));
+    const candidates = [...(sandbox?.containers ?? []), ...exits];
+    const found = candidates.find((one) => one.id === attemptId(name, container.attempt));
     if (found?.phase === "running") this.noteStarted(name, found.startedAtMs);
     else if (found?.phase === "exited") this.noteExited(name, toExit(container.attempt, found));
     else if (container.startedAtMs !== undefined) this.noteExited(name, lostExit(container, nowMs));

@@ -2,13 +2,14 @@ import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { RuntimeError } from "@tessera/runtime-native";
+import type { LocalImage } from "../images/index.ts";
 import { podHostname, podHosts, podResolvConf } from "../process/dns.ts";
 import type { PodFacts } from "../process/fields.ts";
 import type { GivenFile } from "../process/mounts.ts";
 import { podResources } from "../process/resources.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../process/signals.ts";
 import { podSysctls } from "../process/sysctls.ts";
-import { resolveUser } from "../process/user.ts";
+import { type ResolvedUser, resolveUser } from "../process/user.ts";
 import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import type { PodStep, StepOf } from "./plan.ts";
@@ -132,14 +133,7 @@ const EXECUTORS: Executors = {
       failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
     ]);
     const lower = await failingAs(Waiting.createError, () => images.prepareRootfs(image));
-    const user = await failingAs(Waiting.configError, () =>
-      resolveUser({
-        pod: want.pod.spec?.securityContext ?? {},
-        container: container.spec.securityContext ?? {},
-        imageUser: image.config.user,
-        lower,
-      }),
-    );
+    const user = await failingAs(Waiting.configError, () => containerUser(want, container, image, lower));
     state.prepared.set(name, { attempt, image, lower, user });
   },
 
@@ -242,6 +236,21 @@ const EXECUTORS: Executors = {
     state.folders = "none";
   },
 };
+
+/** Who the container runs as. */
+export function containerUser(
+  want: WantedPod,
+  container: WantedContainer,
+  image: LocalImage,
+  lower: readonly string[],
+): Promise<ResolvedUser> {
+  return resolveUser({
+    pod: want.pod.spec?.securityContext ?? {},
+    container: container.spec.securityContext ?? {},
+    imageUser: image.config.user,
+    lower,
+  });
+}
 
 function wantedContainer(want: WantedPod, name: string): WantedContainer {
   const container = findContainer(want, name);

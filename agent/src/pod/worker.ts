@@ -1,10 +1,10 @@
-import { isCancellation, type PodStatus } from "@tessera/proto";
-import type { ContainerState as RuntimeContainer } from "@tessera/runtime-native";
+import { isCancellation, type PodStatus, TesseraError } from "@tessera/proto";
+import type { ProcessSpec, ContainerState as RuntimeContainer } from "@tessera/runtime-native";
 import { withDeadline } from "../clock.ts";
 import { keyOf, type ObjectKey } from "../objects/referenced-objects.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
-import { attemptFolders } from "./container-spec.ts";
+import { attemptFolders, buildProcess } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { failureEvent } from "./failure-event.ts";
 import { describePlan, type Plan, type PodStep, planPod, type StepFailure, stepKey, stepSubject } from "./plan.ts";
@@ -13,10 +13,10 @@ import { parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
 import { podStatus, statusChangesAt } from "./status.ts";
 import { StepError } from "./step-error.ts";
-import { messageOf, runStep, type StepContext } from "./steps.ts";
+import { containerUser, messageOf, podFacts, runStep, type StepContext } from "./steps.ts";
 import { logPath, type PodFolders, type RecordFile } from "./store.ts";
 import { readLogTail, readTerminationMessage } from "./termination-message.ts";
-import { fieldPathOf, findContainer, type WantedPod } from "./wanted.ts";
+import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
@@ -64,10 +64,12 @@ export class PodWorker {
   readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
   /** Exits that were heard of while the container's start was still under way. */
   readonly #earlyExits = new Map<string, RuntimeExit>();
+  readonly #takingExits = new Set<Promise<void>>();
   #want: WantedPod;
   #looking = false;
   #ended = false;
   #cancelTimer: (() => void) | undefined;
+  readonly #listeners = new Set<() => void>();
   #reported = "";
   #quietUntilMs: number | undefined;
 
@@ -131,16 +133,53 @@ export class PodWorker {
     const id = parseAttemptId(exit.id);
     if (id === undefined || this.#ended) return;
     if (!this.#state.isRunning(id.container)) this.#earlyExits.set(exit.id, exit);
-    else void this.#takeExit(exit);
+    else this.#beginTakingExit(exit);
   }
 
-  sandboxLost(): void {
+  #beginTakingExit(exit: RuntimeExit): void {
+    const taking = this.#takeExit(exit).finally(() => this.#takingExits.delete(taking));
+    this.#takingExits.add(taking);
+  }
+
+  /** The shim is gone. What it could still say of exits came before. */
+  async sandboxLost(): Promise<void> {
+    await Promise.all(this.#takingExits);
     // Not ours to mend: a step that makes or removes the sandbox is under way and reports for itself.
     if (this.#ended || this.#state.busy.has("sandbox") || this.#state.sandbox !== "there") return;
     this.#state.noteSandboxLost(this.#want, this.#deps.clock.now());
     this.#emit("Warning", EventReason.sandboxChanged, "Pod sandbox changed, it will be killed and re-created.");
     this.#saveSoon();
     this.#wake();
+  }
+
+  /** Whether this attempt of the container runs. */
+  isRunning(container: string, attempt: number): boolean {
+    return this.#state.isRunning(container) && this.#state.container(container).attempt === attempt;
+  }
+
+  /** Calls back when the pod may have changed, and when it is gone. Returns a function that ends the subscription. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The first process of a running container, for commands to be run like it. */
+  async process(container: WantedContainer): Promise<ProcessSpec> {
+    const { images } = this.#deps;
+    const want = this.#want;
+    let prepared = this.#state.prepared.get(container.name);
+    if (prepared === undefined) {
+      // The agent was restarted since the container was started.
+      const image = await images.resolve(this.#state.container(container.name).image);
+      if (image === undefined) throw new TesseraError("NotFound", `the image of container "${container.name}" is no longer on this node`);
+      const lower = await images.prepareRootfs(image);
+      const user = await containerUser(want, container, image, lower);
+      prepared = { attempt: this.#state.container(container.name).attempt, image, lower, user };
+      if (this.#state.isRunning(container.name)) this.#state.prepared.set(container.name, prepared);
+    }
+    const { image, user } = prepared;
+    const { objects, node } = this.#deps;
+    return buildProcess({ want, container, image, user, objects, facts: podFacts({ want, state: this.#state, node }), node });
   }
 
   /** Stops looking; the pod lives on. Resolves when no step is under way any more. */
@@ -190,6 +229,7 @@ export class PodWorker {
     if (plan.steps.length > 0) log.debug({ pod: this.#want.uid, plan: describePlan(plan) }, "plan");
     for (const step of plan.steps) this.#begin(step);
     this.#report(nowMs);
+    for (const listener of this.#listeners) listener();
     if (plan.gone) this.#finish();
     else this.#setTimer(plan, nowMs);
   }
@@ -240,7 +280,7 @@ export class PodWorker {
     for (const [id, exit] of this.#earlyExits) {
       if (parseAttemptId(id)?.container !== container) continue;
       this.#earlyExits.delete(id);
-      if (parseAttemptId(id)?.attempt === attempt) void this.#takeExit(exit);
+      if (parseAttemptId(id)?.attempt === attempt) this.#beginTakingExit(exit);
     }
   }
 
@@ -338,6 +378,7 @@ export class PodWorker {
     this.#ended = true;
     this.#cancelTimer?.();
     this.#deps.reports.gone(this.#want);
+    for (const listener of this.#listeners) listener();
   }
 }
 

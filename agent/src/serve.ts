@@ -1,0 +1,70 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { credentials } from "@grpc/grpc-js";
+import { TesseraError } from "@tessera/proto";
+import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from "@tessera/runtime-native";
+import { destination, pino } from "pino";
+import { Agent } from "./agent.ts";
+import { systemClock } from "./clock.ts";
+import { LocalImageStore } from "./images/index.ts";
+import { lockFolder } from "./lock-file.ts";
+import type { NodeFacts } from "./node-facts.ts";
+import { dataPaths, sandboxesFolder } from "./paths.ts";
+import { readCapacity, readIdentity } from "./session/node-status.ts";
+import type { ServeSettings } from "./settings.ts";
+
+/** Runs a node's agent until SIGTERM or SIGINT. */
+export async function serve(settings: ServeSettings): Promise<void> {
+  const { dataDir, runDir, cgroupRoot, nativeDir } = settings;
+  // What a pod sees of the agent's files has the mode that it was made with.
+  process.umask(0o022);
+  const log = pino({ level: settings.logLevel, base: { node: settings.nodeName } }, destination({ fd: 2, sync: true }));
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
+  const unlock = lockFolder(dataDir);
+  try {
+    await mkdir(runDir, { recursive: true, mode: 0o700 });
+    const library = new NativeLibrary({ nativeDir, cgroupRoot });
+    const hostFiles = new NativeHostFiles({ library });
+    const identity = await readIdentity(dataDir);
+    const agent = new Agent({
+      node: await readFacts(settings),
+      identity,
+      dataDir,
+      runtime: new NativeRuntime({ nativeDir, runDir: sandboxesFolder(runDir), log, library, files: hostFiles }),
+      network: new NativeNodeNetwork({ library, runDir }),
+      hostFiles,
+      images: await LocalImageStore.open({ folder: dataPaths(dataDir).images, files: hostFiles, architecture: identity.architecture }),
+      clock: systemClock,
+      random: Math.random,
+      log,
+      controlPlane: { target: settings.controlPlane, credentials: await readCredentials(settings.credentials) },
+    });
+    await agent.run(stop.signal, () => log.info("agent is ready"));
+  } finally {
+    unlock();
+  }
+}
+
+async function readFacts(settings: ServeSettings): Promise<NodeFacts> {
+  return {
+    name: settings.nodeName,
+    hostname: hostname(),
+    addresses: [settings.nodeAddress],
+    ...(await readCapacity()),
+    podPidsLimit: settings.podPidsLimit === 0 ? undefined : settings.podPidsLimit,
+    logMaxBytes: settings.logMaxBytes,
+    logMaxFiles: settings.logMaxFiles,
+  };
+}
+
+async function readCredentials(folder: string) {
+  try {
+    const [ca, key, cert] = await Promise.all(["ca.crt", "node.key", "node.crt"].map((name) => readFile(join(folder, name))));
+    return credentials.createSsl(ca, key, cert);
+  } catch (error) {
+    const hint = "make them with the control plane's command node-credentials";
+    throw new TesseraError("BadRequest", `cannot use the credentials in ${folder}: ${(error as Error).message}; ${hint}`, { cause: error });
+  }
+}

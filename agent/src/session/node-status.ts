@@ -1,0 +1,124 @@
+import { readFile, statfs } from "node:fs/promises";
+import { arch, availableParallelism, release } from "node:os";
+import { canonicalQuantity, type NodeCondition, type NodeStatus } from "@tessera/proto";
+import { toApiTime } from "../clock.ts";
+import type { LocalImage } from "../images/index.ts";
+import type { NodeFacts } from "../node-facts.ts";
+
+/** The Kubernetes version whose kubelet this agent stands for, and its own. */
+export const AGENT_VERSION = "0.1.0";
+export const KUBELET_VERSION = `v1.36.0-tessera.${AGENT_VERSION}`;
+
+const MAX_PODS = 110;
+/** What Kubernetes keeps in a Node object. */
+const MAX_IMAGES = 50;
+/** Left to the agent and the system. */
+const RESERVED_MEMORY_BYTES = 256 << 20;
+
+/** What a node is and does not change while the agent runs. */
+export interface NodeIdentity {
+  readonly machineId: string;
+  readonly systemUuid: string;
+  readonly bootId: string;
+  readonly kernelVersion: string;
+  readonly osImage: string;
+  readonly architecture: string;
+  readonly ephemeralStorageBytes: number;
+}
+
+export async function readIdentity(dataDir: string): Promise<NodeIdentity> {
+  const text = async (path: string) => (await readFile(path, "utf8").catch(() => "")).trim();
+  const disk = await statfs(dataDir);
+  const osRelease = await text("/etc/os-release");
+  return {
+    machineId: await text("/etc/machine-id"),
+    systemUuid: await text("/sys/class/dmi/id/product_uuid"),
+    bootId: await text("/proc/sys/kernel/random/boot_id"),
+    kernelVersion: release(),
+    osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
+    architecture: arch() === "x64" ? "amd64" : arch(),
+    ephemeralStorageBytes: disk.blocks * disk.bsize,
+  };
+}
+
+/** The node's memory by /proc/meminfo and its processors. */
+export async function readCapacity(): Promise<{ cpuMillis: number; memoryBytes: number }> {
+  const meminfo = await readFile("/proc/meminfo", "utf8");
+  const kilobytes = /^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1];
+  if (kilobytes === undefined) throw new Error("/proc/meminfo has no MemTotal");
+  return { cpuMillis: availableParallelism() * 1000, memoryBytes: Number(kilobytes) * 1024 };
+}
+
+export interface NodeStatusInputs {
+  readonly node: NodeFacts;
+  readonly identity: NodeIdentity;
+  readonly images: readonly LocalImage[];
+  /** Why the node's network is not ready; undefined when it is. */
+  readonly networkFailure: string | undefined;
+  readonly before: NodeStatus | undefined;
+  readonly nowMs: number;
+}
+
+/** The node's status; pure. */
+export function nodeStatus({ node, identity, images, networkFailure, before, nowMs }: NodeStatusInputs): NodeStatus {
+  const capacity = {
+    cpu: canonicalQuantity(`${node.cpuMillis}m`) ?? "0",
+    memory: `${Math.floor(node.memoryBytes / 1024)}Ki`,
+    "ephemeral-storage": `${Math.floor(identity.ephemeralStorageBytes / 1024)}Ki`,
+    pods: String(MAX_PODS),
+  };
+  const allocatable = {
+    ...capacity,
+    memory: `${Math.max(0, Math.floor((node.memoryBytes - RESERVED_MEMORY_BYTES) / 1024))}Ki`,
+    "ephemeral-storage": `${Math.floor((identity.ephemeralStorageBytes * 0.9) / 1024)}Ki`,
+  };
+  return {
+    capacity,
+    allocatable,
+    addresses: [...node.addresses.map((address) => ({ type: "InternalIP", address })), { type: "Hostname", address: node.hostname }],
+    conditions: conditions(networkFailure, before, nowMs),
+    nodeInfo: {
+      architecture: identity.architecture,
+      bootID: identity.bootId,
+      containerRuntimeVersion: `tessera://${AGENT_VERSION}`,
+      kernelVersion: identity.kernelVersion,
+      kubeProxyVersion: KUBELET_VERSION,
+      kubeletVersion: KUBELET_VERSION,
+      machineID: identity.machineId,
+      operatingSystem: "linux",
+      osImage: identity.osImage,
+      systemUUID: identity.systemUuid,
+    },
+    images: [...images]
+      .sort((a, b) => b.sizeBytes - a.sizeBytes)
+      .slice(0, MAX_IMAGES)
+      .map(({ names, digests, sizeBytes }) => ({ names: [...digests, ...names], sizeBytes })),
+  };
+}
+
+function conditions(networkFailure: string | undefined, before: NodeStatus | undefined, nowMs: number): NodeCondition[] {
+  const ready =
+    networkFailure === undefined
+      ? { status: "True", reason: "KubeletReady", message: "the agent is ready" }
+      : { status: "False", reason: "KubeletNotReady", message: `the node's network is not ready: ${networkFailure}` };
+  const wanted: NodeCondition[] = [
+    { type: "MemoryPressure", status: "False", reason: "KubeletHasSufficientMemory", message: "the node has enough memory" },
+    { type: "DiskPressure", status: "False", reason: "KubeletHasNoDiskPressure", message: "the node has enough disk space" },
+    { type: "PIDPressure", status: "False", reason: "KubeletHasSufficientPID", message: "the node has enough process ids" },
+    { type: "Ready", ...ready },
+  ];
+  return wanted.map((condition) => {
+    const earlier = before?.conditions?.find((one) => one.type === condition.type && one.status === condition.status);
+    const lastTransitionTime = earlier?.lastTransitionTime ?? toApiTime(nowMs);
+    return { ...condition, lastHeartbeatTime: toApiTime(nowMs), lastTransitionTime };
+  });
+}
+
+/** Labels that the agent gives its Node object. */
+export function nodeLabels(node: NodeFacts, identity: NodeIdentity): Record<string, string> {
+  return {
+    "kubernetes.io/hostname": node.name,
+    "kubernetes.io/os": "linux",
+    "kubernetes.io/arch": identity.architecture,
+  };
+}

@@ -1,0 +1,56 @@
+import { hostname } from "node:os";
+import { Option } from "commander";
+
+/** What `serve` can be told; each is one command line flag. */
+export interface ServeSettings {
+  readonly nodeName: string;
+  readonly nodeAddress: string;
+  readonly controlPlane: string;
+  readonly credentials: string;
+  readonly dataDir: string;
+  readonly runDir: string;
+  readonly cgroupRoot: string;
+  readonly nativeDir: string;
+  readonly podPidsLimit: number;
+  readonly logMaxBytes: number;
+  readonly logMaxFiles: number;
+  readonly logLevel: string;
+}
+
+export interface InventorySettings {
+  readonly dataDir: string;
+  readonly runDir: string;
+  readonly cgroupRoot: string;
+  readonly nativeDir: string;
+}
+
+const DATA_DIR = new Option("--data-dir <folder>", "what must outlive the agent: pods, images, addresses").default("/var/lib/tessera");
+const RUN_DIR = new Option("--run-dir <folder>", "what a reboot may take: sockets and network namespaces").default("/run/tessera");
+const CGROUP_ROOT = new Option("--cgroup-root <name>", "cgroup that holds those of all pods").default("tessera");
+
+const NATIVE_DIR = new Option("--native-dir <folder>", "libtessera.so and tessera-shim").default(import.meta.dirname, "beside the program");
+
+export const SERVE_OPTIONS: readonly Option[] = [
+  new Option("--node-name <name>", "metadata.name of this node's Node object").default(hostname()),
+  new Option("--node-address <ip>", "address that other nodes reach this one at").makeOptionMandatory(),
+  new Option("--control-plane <host:port>", "where the control plane listens for agents").makeOptionMandatory(),
+  new Option("--credentials <folder>", "ca.crt, node.crt and node.key of this node").makeOptionMandatory(),
+  DATA_DIR,
+  RUN_DIR,
+  CGROUP_ROOT,
+  NATIVE_DIR,
+  number("--pod-pids-limit <count>", "most processes and threads of one pod, 0 for no limit", 4096, 0),
+  number("--log-max-bytes <bytes>", "a container's log is rotated beyond this size", 10 << 20, 4096),
+  number("--log-max-files <count>", "files kept of each container's log", 5, 1),
+  new Option("--log-level <level>", "how much the agent says").choices(["trace", "debug", "info", "warn", "error"]).default("info"),
+];
+
+export const INVENTORY_OPTIONS: readonly Option[] = [DATA_DIR, RUN_DIR, CGROUP_ROOT, NATIVE_DIR];
+
+function number(flags: string, description: string, preset: number, least: number): Option {
+  return new Option(flags, description).default(preset).argParser((text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least) throw new Error(`${flags}: "${text}" is not a whole number of at least ${least}`);
+    return value;
+  });
+}
