@@ -16,6 +16,7 @@ import { EtcdClient } from "../../store/etcd-client.ts";
 import { EtcdStore } from "../../store/etcd-store.ts";
 import { WatchCache } from "../../store/watch-cache.ts";
 import { createApi } from "../api.ts";
+import { HttpClient } from "./http-client.ts";
 
 export interface CommandResult {
   readonly code: number;
@@ -36,12 +37,18 @@ export interface TestApi extends AsyncDisposable {
   /** Events that the API shows. */
   readonly events: Event[];
   readonly adminToken: string;
+  /** With the administrator's certificate. */
+  readonly http: HttpClient;
+  /** Without any credentials, or with those given. */
+  client(credentials?: { cert?: string; key?: string; token?: string }): HttpClient;
   /** Runs the real kubectl as administrator; `input` is its stdin. Never rejects. */
   kubectl(args: readonly string[], input?: string, environment?: { readonly [name: string]: string }): Promise<CommandResult>;
 }
 
 export interface TestApiOptions {
   readonly nodeStreams?: NodeStreams;
+  /** How many changes the watch cache remembers. */
+  readonly history?: { readonly events: number; readonly bytes: number };
 }
 
 const noNodes: NodeStreams = { open: () => Promise.reject(new Error("this test has no nodes")) };
@@ -52,10 +59,10 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   cleanup.defer(() => rm(dir, { recursive: true, force: true }));
   const etcd = cleanup.use(await startTestEtcd());
   const log = pino({ level: process.env["TEST_LOG"] ?? "silent" });
-  const client = new EtcdClient(etcd.endpoints);
-  cleanup.defer(() => client.close());
-  const store = new EtcdStore({ client });
-  const caches = new WatchCache({ client, log });
+  const etcdClient = new EtcdClient(etcd.endpoints);
+  cleanup.defer(() => etcdClient.close());
+  const store = new EtcdStore({ client: etcdClient });
+  const caches = new WatchCache({ client: etcdClient, log, ...(options.history === undefined ? {} : { history: options.history }) });
   const registry = new StoredRegistry({ store, caches });
   const stop = new AbortController();
   const running: Promise<void>[] = [caches.run(stop.signal)];
@@ -91,6 +98,9 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   const url = `https://${api.addresses[0]}`;
   const kubeconfig = join(dir, "kubeconfig");
   await writeKubeconfig(kubeconfig, { server: url, caPem: pki.authority.pair.certPem, user: admin, name: "test" });
+  const ca = pki.authority.pair.certPem;
+  const http = new HttpClient({ url, ca, cert: admin.certPem, key: admin.keyPem });
+  cleanup.defer(() => http.close());
   const moved = cleanup.move();
   return {
     registry,
@@ -102,6 +112,12 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     kubeconfig,
     events,
     adminToken,
+    http,
+    client: (credentials) => {
+      const created = new HttpClient({ url, ca, ...credentials });
+      moved.defer(() => created.close());
+      return created;
+    },
     kubectl: (args, input, environment = {}) =>
       run("kubectl", args, input, { ...process.env, KUBECONFIG: kubeconfig, KUBECACHEDIR: join(dir, "cache"), ...environment }),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
