@@ -5,9 +5,9 @@
 import { createHash } from "node:crypto";
 import { open, readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
-import { Readable } from "node:stream";
+import { addAbortSignal, Readable } from "node:stream";
 import { TesseraError } from "@tessera/proto";
-import { type Extract, extract } from "tar-stream";
+import { readTar } from "./tar-reader.ts";
 
 /** A member that was written to the staging folder. */
 export interface StagedFile {
@@ -37,36 +37,25 @@ export async function stageArchive(
 ): Promise<Archive> {
   const files = new Map<string, StagedFile>();
   const links = new Map<string, string>();
-  const unpack = extract();
-  const input = Readable.from(source);
-  input.once("error", (error) => unpack.destroy(error));
-  const abort = () => unpack.destroy(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
+  const input = addAbortSignal(signal, Readable.from(source, { objectMode: true }));
+  let bytes = 0;
+  let members = 0;
   try {
-    let bytes = 0;
-    let members = 0;
-    for await (const entry of input.pipe(unpack)) {
-      if (++members > limits.maxMembers) throw new TesseraError("Invalid", `the archive has more than ${limits.maxMembers} members`);
-      const name = posix.normalize(entry.header.name).replace(/^\.\//, "");
+    for await (const entry of readTar(input)) {
+      if (++members > limits.maxMembers) throw new TesseraError("Invalid", `it has more than ${limits.maxMembers} members`);
+      const name = posix.normalize(entry.name).replace(/^\.\//, "");
       // Old `docker save` writes a layer that two images share once, and a link for the second.
-      if (entry.header.type === "symlink" || entry.header.type === "link") {
-        const target = entry.header.linkname ?? "";
-        links.set(name, entry.header.type === "symlink" ? posix.join(posix.dirname(name), target) : posix.normalize(target));
-      }
-      if (entry.header.type !== "file") {
-        entry.resume();
-        continue;
-      }
-      bytes += entry.header.size ?? 0;
-      if (bytes > limits.maxBytes) throw new TesseraError("Invalid", `the archive is larger than ${limits.maxBytes} bytes`);
-      files.set(name, await stageFile(contentOf(entry), join(folder, String(members))));
+      if (entry.type === "symlink") links.set(name, posix.join(posix.dirname(name), entry.linkName));
+      if (entry.type === "link") links.set(name, posix.normalize(entry.linkName));
+      if (entry.type !== "file") continue;
+      bytes += entry.size;
+      if (bytes > limits.maxBytes) throw new TesseraError("Invalid", `it is larger than ${limits.maxBytes} bytes`);
+      files.set(name, await stageFile(entry.content(), join(folder, String(members))));
     }
   } catch (error) {
-    if (signal.aborted || error instanceof TesseraError || isNodeError(error)) throw error;
-    throw new TesseraError("Invalid", `not a tar archive: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  } finally {
-    signal.removeEventListener("abort", abort);
-    input.destroy();
+    if (!(error instanceof TesseraError) || error.reason !== "Invalid") throw error;
+    const what = members === 0 ? "not a tar archive" : "the archive is not sound";
+    throw new TesseraError("Invalid", `${what}: ${error.message}`, { cause: error.cause });
   }
 
   const find = (name: string) => files.get(name) ?? files.get(links.get(name) ?? "");
@@ -78,14 +67,6 @@ export async function stageArchive(
       return await readFile(file.path);
     },
   };
-}
-
-/** A member of an archive that is being read. */
-export type TarEntry = Extract extends AsyncIterable<infer Entry> ? Entry : never;
-
-/** A member's bytes; streamx types its chunks as unknown although a tar parser only ever yields buffers. */
-export function contentOf(entry: TarEntry): AsyncIterable<Buffer> {
-  return entry as AsyncIterable<unknown> as AsyncIterable<Buffer>;
 }
 
 async function stageFile(content: AsyncIterable<Uint8Array>, path: string): Promise<StagedFile> {
@@ -102,9 +83,4 @@ async function stageFile(content: AsyncIterable<Uint8Array>, path: string): Prom
     await file.close();
   }
   return { path, size, digest: `sha256:${hash.digest("hex")}` };
-}
-
-/** A system call failed (disk full, no permission): the node's trouble, not the archive's. */
-function isNodeError(error: unknown): boolean {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
 }

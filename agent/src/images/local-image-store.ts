@@ -166,13 +166,9 @@ export class LocalImageStore implements ImageStore {
     const partial = join(folder, "staging", `layer-${++this.#staged}`);
     await mkdir(partial, { mode: 0o755 });
     try {
-      await unpackLayer(
-        blobPath,
-        diffId,
-        files.openLayer(partial),
-        { maxEntries: limits.maxEntries, maxBytes: limits.maxLayerBytes },
-        signal,
-      );
+      const writer = files.openLayer(partial);
+      const layerLimits = { maxEntries: limits.maxEntries, maxBytes: limits.maxLayerBytes };
+      await unpackLayer({ blobPath, diffId }, { root: partial, writer, limits: layerLimits, signal });
       await rename(partial, target);
     } catch (error) {
       await files.removeTree(partial);
