@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Collected, Node, nativeDir, until } from "./native-runtime-fixture.ts";
+import { Collected, hasController, Node, nativeDir, until } from "./native-runtime-fixture.ts";
 import { type ContainerSpec, type Mount, RuntimeError, type RuntimeErrorReason } from "./runtime.ts";
 
 const node = new Node();
@@ -29,6 +29,8 @@ const pod = node.sandbox({
 });
 let count = 0;
 let shimPid = 0;
+const memory = { skip: !hasController("memory") && "there is no memory controller" };
+const pids = { skip: !hasController("pids") && "there is no pids controller" };
 
 before(async () => {
   execFileSync("ip", ["netns", "add", netns]);
@@ -338,7 +340,7 @@ describe("what a container sees of the system", () => {
       assert.match(line, / ro,/);
   });
 
-  test("its own cgroups are at /sys/fs/cgroup and say its limits", async () => {
+  test("its own cgroups are at /sys/fs/cgroup and say its limits", memory, async () => {
     const { text } = await run(
       "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; cat /proc/self/cgroup",
       {
@@ -581,7 +583,7 @@ describe("hostile images", () => {
 });
 
 describe("limits", () => {
-  test("a container over its memory limit is killed and the state says why", async () => {
+  test("a container over its memory limit is killed and the state says why", memory, async () => {
     const id = "hungry";
     await runtime.startContainer(
       pod.id,
@@ -593,7 +595,7 @@ describe("limits", () => {
     await runtime.removeContainer(pod.id, id);
   });
 
-  test("a first process that is killed for its memory exits with 137", async () => {
+  test("a first process that is killed for its memory exits with 137", memory, async () => {
     const id = "hungry-first";
     await runtime.startContainer(
       pod.id,
@@ -605,7 +607,7 @@ describe("limits", () => {
     await runtime.removeContainer(pod.id, id);
   });
 
-  test("a limit on processes holds", async () => {
+  test("a limit on processes holds", pids, async () => {
     const { text } = await run("for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done 2>&1; echo end", { resources: { pidsLimit: 5 } });
     assert.match(text, /fork/);
   });

@@ -146,6 +146,13 @@ test("a process left in the background does not hold the exit code back", async 
   assert.equal(output.text, "started\n");
 });
 
+test("a process left in the background that writes on and on does not either", async () => {
+  const output = new Collected();
+  const session = await runtime.exec(pod.id, "main", node.process("yes & echo $! > /tmp/yes; exit 6"), false, output, signal);
+  assert.deepEqual(await session.exited, { exitCode: 6 });
+  await (await run("kill -9 $(cat /tmp/yes)")).session.exited;
+});
+
 test("a cancelled exec is killed", async () => {
   const cancel = new AbortController();
   const session = await runtime.exec(pod.id, "main", node.process(["sleep", "4321"]), false, new Collected(), cancel.signal);

@@ -1,7 +1,18 @@
 /** What the tests of the native runtime share: a busybox image, a runtime in folders of its own, a leak check. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { NativeHostFiles } from "./native-host-files.ts";
@@ -28,6 +39,12 @@ export const defaultCapabilities = [
   "AUDIT_WRITE",
   "SETFCAP",
 ];
+
+/** Whether this machine's cgroups can limit that. */
+export function hasController(name: string): boolean {
+  const unified = "/sys/fs/cgroup/cgroup.controllers";
+  return existsSync(`/sys/fs/cgroup/${name}`) || (existsSync(unified) && readFileSync(unified, "utf8").split(/\s/).includes(name));
+}
 
 export type Exit = Extract<ContainerState, { phase: "exited" }>;
 
@@ -67,9 +84,9 @@ export class Node {
     makeImage(this.image);
   }
 
-  agent(): NativeRuntime {
+  agent(runDir = this.runDir): NativeRuntime {
     const log = { info: () => {}, warn: () => {} };
-    const runtime = new NativeRuntime({ nativeDir, runDir: this.runDir, log, library: this.library, files: this.#files });
+    const runtime = new NativeRuntime({ nativeDir, runDir, log, library: this.library, files: this.#files });
     runtime.onEvent((event) => {
       this.events.push(event);
       for (const wake of this.#wake.splice(0)) wake();
@@ -167,12 +184,17 @@ export class Node {
       .join("");
   }
 
-  /** Fails when anything of any sandbox is left: processes, cgroups, mounts, files. */
-  async assertNothingLeft(): Promise<void> {
+  /** Fails when anything of any sandbox is left: processes, cgroups, files, mounts but the test's own. */
+  async assertNothingLeft(ownMounts: readonly string[] = []): Promise<void> {
     assert.deepEqual(readdirSync(this.runDir), [], "run folder");
     assert.deepEqual(await this.library.listCgroups(), [], "cgroups");
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8");
-    assert.ok(!mounts.includes(this.folder), "mounts");
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+    const points = mounts.map((line) => line.split(" ")[4] ?? "");
+    assert.deepEqual(
+      points.filter((point) => point.startsWith(this.folder) && !ownMounts.includes(point)),
+      [],
+      "mounts",
+    );
     assert.deepEqual(processesNaming(this.folder), [], "processes");
   }
 

@@ -246,6 +246,24 @@ test("a network namespace that is not there is a clear fault, and nothing stays"
   await node.assertNothingLeft();
 });
 
+test("a run folder on a full disk is NoSpace, and nothing stays", async () => {
+  const full = join(node.folder, "full-run");
+  mkdirSync(full);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4k,nr_inodes=100", "none", full]);
+  try {
+    writeFileSync(join(full, "filler"), Buffer.alloc(4096));
+    const spec = node.sandbox();
+    await assert.rejects(
+      node.agent(full).createSandbox(spec, signal),
+      (error) => error instanceof RuntimeError && error.reason === "NoSpace",
+    );
+    assert.deepEqual(readdirSync(full), ["filler"]);
+    await node.assertNothingLeft([full]);
+  } finally {
+    execFileSync("umount", [full]);
+  }
+});
+
 test("many pods at once come and go", async () => {
   const names = Array.from({ length: 30 }, (_, index) => `many-${index}`);
   await Promise.all(

@@ -101,8 +101,8 @@ export class NativeRuntime implements Runtime {
     const step = "create sandbox";
     throwIfCancelled(signal, step);
     this.#checkId(spec.id);
-    await mkdir(this.#parts.runDir, { recursive: true, mode: 0o700 });
     try {
+      await mkdir(this.#parts.runDir, { recursive: true, mode: 0o700 });
       await createRecord(this.#directory(spec.id), { id: spec.id, cgroup: spec.cgroup });
     } catch (cause) {
       throw fileError(cause, step, `sandbox ${spec.id}`);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerState } from "./runtime.ts";
 
@@ -12,12 +12,17 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-/** Makes the folder and the record. Throws EEXIST when there is such a folder. */
+/** Makes the folder and the record, or nothing. Throws EEXIST when there is such a folder. */
 export async function createRecord(directory: string, record: SandboxRecord): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
-  const hidden = join(directory, ".sandbox.json");
-  await writeFile(hidden, JSON.stringify(record), { mode: 0o600 });
-  await rename(hidden, join(directory, "sandbox.json"));
+  try {
+    const hidden = join(directory, ".sandbox.json");
+    await writeFile(hidden, JSON.stringify(record), { mode: 0o600 });
+    await rename(hidden, join(directory, "sandbox.json"));
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** Undefined when there is none: then nothing was made for the sandbox but the folder. */

@@ -55,7 +55,7 @@ finish (struct ts_exec *exec)
 }
 
 /* Moves output on as long as the connection takes it. Once the process has ended, what is in the pipe is all there
-   will be, even if others still hold it. */
+   will be, even if others still hold it and write on. */
 static void
 pump (struct ts_exec *exec, struct ts_source *source)
 {
@@ -78,7 +78,9 @@ pump (struct ts_exec *exec, struct ts_source *source)
           ts_watch (exec->shim->epoll, source, EPOLLIN);
           return;
         }
-      if (size <= 0)
+      if (exec->ended && size > 0)
+        exec->read_after_end += (size_t) size;
+      if (size <= 0 || exec->read_after_end > 2 * TS_MAX_PIPE)
         ts_close_source (exec->shim->epoll, source);
       else if (exec->connection)
         ts_send_data (exec->connection, source == &exec->err ? TS_FRAME_STDERR : TS_FRAME_STDOUT, bytes, (size_t) size);
@@ -115,60 +117,11 @@ ts_resume_exec (struct ts_exec *exec)
 
 /* ---- start ---- */
 
-struct stdio
-{
-  int in[2]; /* [0] is read from, as in a pipe */
-  int out[2];
-  int err[2];
-};
-
-static int
-open_pipe (int ends[2], const struct ts_process *process)
-{
-  if (pipe2 (ends, O_CLOEXEC) < 0)
-    return -errno;
-  return fchown (ends[0], process->uid, process->gid) < 0 ? -errno : 0;
-}
-
-static int
-open_stdio (struct stdio *stdio, const struct ts_exec_request *request)
-{
-  int err = 0;
-
-  if (request->process.terminal || !request->stdin_open)
-    {
-      stdio->in[0] = open ("/dev/null", O_RDWR | O_CLOEXEC);
-      if (stdio->in[0] < 0)
-        return -errno;
-    }
-  else
-    err = open_pipe (stdio->in, &request->process);
-  if (request->process.terminal)
-    return err;
-  if (err == 0)
-    err = open_pipe (stdio->out, &request->process);
-  if (err == 0)
-    err = open_pipe (stdio->err, &request->process);
-  return err;
-}
-
-static void
-close_stdio (struct stdio *stdio)
-{
-  int *fds[] = { stdio->in, stdio->out, stdio->err };
-
-  for (size_t i = 0; i < 3; i++)
-    {
-      cleanup_closep (&fds[i][0]);
-      cleanup_closep (&fds[i][1]);
-    }
-}
-
 static void exec_launched (struct ts_launch *launch);
 
 static int
 clone_joiner (struct ts_exec *exec, const struct ts_container *container, const struct ts_process *process,
-              const struct stdio *stdio, struct ts_failure *failure)
+              const struct ts_stdio *stdio, struct ts_failure *failure)
 {
   struct ts_join_spec spec = {
     .process = process,
@@ -177,13 +130,13 @@ clone_joiner (struct ts_exec *exec, const struct ts_container *container, const 
     .oom_score_adj = container->oom_score_adj,
     .pidfd = container->pidfd,
   };
-  int fds[3] = { stdio->in[0], process->terminal ? stdio->in[0] : stdio->out[1],
-                 process->terminal ? stdio->in[0] : stdio->err[1] };
+  int fds[3];
   cleanup_close int channel = ts_begin_launch (exec->shim, &exec->launch, exec_launched);
   pid_t pid;
 
   if (channel < 0)
     return ts_fail_step (failure, -channel, "make channel");
+  ts_child_stdio (stdio, fds);
   pid = sys_clone (SIGCHLD, NULL);
   if (pid == 0)
     ts_join_child (&spec, channel, fds);
@@ -202,8 +155,8 @@ static int
 launch_exec (struct ts_exec *exec, const struct ts_container *container, const struct ts_exec_request *request,
              struct ts_failure *failure)
 {
-  struct stdio stdio = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
-  int err = open_stdio (&stdio, request);
+  struct ts_stdio stdio;
+  int err = ts_open_stdio (&stdio, &request->process, request->stdin_open);
 
   if (err < 0)
     ts_fail_step (failure, -err, "open stdio");
@@ -215,7 +168,7 @@ launch_exec (struct ts_exec *exec, const struct ts_container *container, const s
       begin_source (&exec->out, steal_fd (&stdio.out[0]), out_ready);
       begin_source (&exec->err, steal_fd (&stdio.err[0]), err_ready);
     }
-  close_stdio (&stdio);
+  ts_close_stdio (&stdio);
   return err;
 }
 

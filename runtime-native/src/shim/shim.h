@@ -148,7 +148,29 @@ void ts_write_input (struct ts_input *input, struct ts_connection *from);
 void ts_end_input (struct ts_input *input, struct ts_connection *from);
 void ts_close_input (struct ts_input *input);
 
-/* ---- container.c ---- */
+/* ---- stdio.c ---- */
+
+/* Each a pipe, read end first; -1 where there is none. With a terminal, or without stdin, in[0] is /dev/null. */
+struct ts_stdio
+{
+  int in[2];
+  int out[2];
+  int err[2];
+};
+
+int ts_open_stdio (struct ts_stdio *stdio, const struct ts_process *process, bool stdin_open);
+/* What becomes the process's 0, 1 and 2. */
+void ts_child_stdio (const struct ts_stdio *stdio, int fds[3]);
+/* Closes what was not taken (set to -1). */
+void ts_close_stdio (struct ts_stdio *stdio);
+
+enum
+{
+  /* As much as a pipe holds: of one whose writer has ended, no more is read. */
+  TS_MAX_PIPE = 1024 * 1024,
+};
+
+/* ---- container*.c ---- */
 
 enum ts_phase
 {
@@ -197,6 +219,11 @@ struct ts_container
 struct ts_container *ts_find_container (struct ts_shim *shim, const char *id);
 /* Answers the request when the container runs or could not be started. */
 void ts_start_container (struct ts_connection *connection, struct ts_container_spec *spec);
+void ts_refuse_start (struct ts_container *container, const struct ts_failure *failure);
+int ts_begin_stream (struct ts_container *container, struct ts_stream *stream, int fd, bool is_stderr);
+void ts_finish_stream (struct ts_stream *stream);
+void ts_end_container (struct ts_container *container);
+void ts_free_strings (char **strings);
 void ts_container_ended (struct ts_container *container, int status);
 void ts_kill_container (struct ts_container *container, int signal_number);
 void ts_forget_container (struct ts_container *container);
@@ -230,6 +257,7 @@ struct ts_exec
   struct ts_input input;
   int terminal;
   bool ended;
+  size_t read_after_end;
   uint32_t exit_code;
 };
 
