@@ -124,9 +124,9 @@ function etcdFlags(options: EmbeddedEtcdOptions, { url, peerUrl }: Started): str
     "quota-backend-bytes": String(8 * 1024 ** 3),
     // Etcd 3.4 keeps this many entries in memory; later versions have this default too.
     "snapshot-count": "10000",
-    // A cluster of one needs no patience with its leader.
-    "heartbeat-interval": "50",
-    "election-timeout": "250",
+    // A cluster of one needs no patience with its leader: a restarted etcd serves after 0.15 s instead of 1.
+    "heartbeat-interval": "20",
+    "election-timeout": "100",
     // Our clients look for a stalled connection every 2 s.
     "grpc-keepalive-min-time": "1s",
     // The HTTP gateway would call etcd with the server's certificate as a client's, and nobody uses it.

@@ -234,6 +234,15 @@ test("a start that is given up leaves no process", async () => {
   assert.ok(!isAlive(child));
 });
 
+test("closing during the start ends the start", async () => {
+  await using folder = await temporary();
+  const etcd = new EmbeddedEtcd({ ...folder, log, unsafeNoFsync: true });
+  const starting = assert.rejects(etcd.start(soon()), /etcd was stopped before it served/);
+  await until(() => etcd.pid !== undefined, "the process");
+  await etcd.close();
+  await starting;
+});
+
 test("log files are bounded", async () => {
   await using folder = await temporary();
   await mkdir(folder.dir, { recursive: true });

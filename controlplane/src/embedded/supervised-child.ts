@@ -118,6 +118,8 @@ export class SupervisedChild {
       await delay(pauseMs, undefined, { signal: stop }).catch(() => {});
     }
     clearInterval(logCheck);
+    // Nothing happens if it was resolved: only a `close` during `start` comes here otherwise.
+    first.reject(new TesseraError("ServiceUnavailable", `${program} was stopped before it served`));
   }
 
   /** One life of the process, from its start to its end; returns what ended it. Throws when it did not come to serve. */

@@ -65,3 +65,9 @@ test("names stay within what a name may be, and differ", () => {
   assert.ok(one.eventName.length <= 253);
   assert.notEqual(one.eventName, other.eventName);
 });
+
+test("a message is cut at the length that Kubernetes allows", () => {
+  const { subject, record: kept } = firstOccurrence({ ...record, message: "x".repeat(3_000_000) });
+  assert.equal(kept.message.length, 1_024);
+  assert.equal(subject, subjectOf(kept));
+});

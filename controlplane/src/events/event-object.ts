@@ -28,7 +28,11 @@ export const subjectPrefix = "tessera.events";
 /** Events of cluster-scoped objects are kept where Kubernetes keeps them. */
 const namespaceOfClusterScoped = "default";
 
-export function firstOccurrence(record: EventRecord): Occurrences {
+/** As in Kubernetes; what is longer would not fit into a message of NATS at some length. */
+const maxMessageLength = 1_024;
+
+export function firstOccurrence(told: EventRecord): Occurrences {
+  const record = { ...told, message: told.message.slice(0, maxMessageLength) };
   const subject = subjectOf(record);
   const eventUid = randomUUID();
   // Unique also when the same thing happens again after its Event has expired.
