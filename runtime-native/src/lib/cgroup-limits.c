@@ -126,6 +126,48 @@ apply_v1 (const struct ts_cgroups *cgroups, const char *path, const struct ts_cg
   return err;
 }
 
+/* v2: a wanted limit's controller has no files here when it was not passed down. */
+static int
+need_controller (const struct ts_cgroups *cgroups, unsigned controller, const char *name, struct ts_result *res)
+{
+  if (cgroups->layout.hierarchies[0].controllers & controller)
+    return 0;
+  return ts_fail (res, EOPNOTSUPP, "set cgroup limit", "the %s controller is not available", name);
+}
+
+static int
+set_cpu_v2 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
+{
+  int64_t period = limits->cpu_period_us > 0 ? limits->cpu_period_us : 100000;
+  char text[64];
+  int err = 0;
+
+  if (limits->cpu_shares >= 0)
+    err = write_number (fd, path, "cpu.weight", weight_of_shares (limits->cpu_shares), res);
+  if (err < 0 || limits->cpu_quota_us < 0)
+    return err;
+  if (limits->cpu_quota_us > 0)
+    snprintf (text, sizeof text, "%" PRId64 " %" PRId64, limits->cpu_quota_us, period);
+  else
+    snprintf (text, sizeof text, "max %" PRId64, period);
+  return write_limit (fd, path, "cpu.max", text, res);
+}
+
+static int
+set_memory_v2 (int fd, const char *path, int64_t bytes, struct ts_result *res)
+{
+  int err = write_number (fd, path, "memory.max", bytes, res);
+  int swap;
+
+  if (err < 0)
+    return err;
+  swap = write_cgroup_file (fd, "memory.swap.max", "0");
+  /* The file is absent when the kernel does not account swap. */
+  if (swap < 0 && swap != -ENOENT)
+    return ts_fail (res, -swap, "set cgroup limit", "memory.swap.max of \"%s\" to 0", path);
+  return 0;
+}
+
 static int
 apply_v2 (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
           struct ts_result *res)
@@ -135,28 +177,21 @@ apply_v2 (const struct ts_cgroups *cgroups, const char *path, const struct ts_cg
 
   if (fd < 0)
     return ts_fail (res, -fd, "open cgroup", "\"%s\"", path);
-  if (limits->cpu_shares >= 0)
-    err = write_number (fd, path, "cpu.weight", weight_of_shares (limits->cpu_shares), res);
-  if (err == 0 && limits->cpu_quota_us >= 0)
+  if (limits->cpu_shares >= 0 || limits->cpu_quota_us >= 0)
     {
-      int64_t period = limits->cpu_period_us > 0 ? limits->cpu_period_us : 100000;
-      char text[64];
-
-      if (limits->cpu_quota_us > 0)
-        snprintf (text, sizeof text, "%" PRId64 " %" PRId64, limits->cpu_quota_us, period);
-      else
-        snprintf (text, sizeof text, "max %" PRId64, period);
-      err = write_limit (fd, path, "cpu.max", text, res);
+      err = need_controller (cgroups, CONTROLLER_CPU, "cpu", res);
+      err = err < 0 ? err : set_cpu_v2 (fd, path, limits, res);
     }
   if (err == 0 && limits->memory_bytes >= 0)
     {
-      err = write_number (fd, path, "memory.max", limits->memory_bytes, res);
-      /* Absent when the kernel does not account swap. */
-      if (err == 0 && write_cgroup_file (fd, "memory.swap.max", "0") == -EIO)
-        err = ts_fail (res, EIO, "set cgroup limit", "memory.swap.max of \"%s\"", path);
+      err = need_controller (cgroups, CONTROLLER_MEMORY, "memory", res);
+      err = err < 0 ? err : set_memory_v2 (fd, path, limits->memory_bytes, res);
     }
   if (err == 0 && limits->pids >= 0)
-    err = write_number (fd, path, "pids.max", limits->pids, res);
+    {
+      err = need_controller (cgroups, CONTROLLER_PIDS, "pids", res);
+      err = err < 0 ? err : write_number (fd, path, "pids.max", limits->pids, res);
+    }
   if (err == 0 && limits->default_devices)
     {
       err = attach_device_filter (fd);

@@ -205,7 +205,8 @@ set_xattr (const struct place *place, int fd, const char *name, const void *valu
 static int
 set_xattrs (const struct ts_layer_entry *entry, const struct place *place, int fd)
 {
-  const uint8_t *at = entry->xattrs, *end = at + entry->xattrs_size;
+  const uint8_t *at = entry->xattrs;
+  const uint8_t *end = entry->xattrs_size ? at + entry->xattrs_size : at;
 
   while (at < end)
     {

@@ -107,7 +107,8 @@ add_personality_rules (scmp_filter_ctx filter)
   int err = 0;
 
   for (size_t i = 0; i < sizeof personalities / sizeof *personalities && err == 0; i++)
-    err = seccomp_rule_add (filter, SCMP_ACT_ALLOW, SCMP_SYS (personality), 1, SCMP_A0 (SCMP_CMP_EQ, personalities[i]));
+    err = seccomp_rule_add (filter, SCMP_ACT_ALLOW, SCMP_SYS (personality), 1,
+                            SCMP_A0 (SCMP_CMP_EQ, personalities[i], 0));
   return err;
 }
 
