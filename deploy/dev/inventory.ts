@@ -39,6 +39,7 @@ export async function readInventory(node: ClusterNode, pid: number, settings: De
       ...["--data-dir", nodeDataFolder],
       ...["--run-dir", nodeRunFolder],
       ...["--cgroup-root", nodeCgroupRoot],
+      ...["--native-dir", settings.dist],
     ],
     { signal, cwd: "/" },
   );

@@ -89,25 +89,19 @@ async function applyManifest(manifest: Manifest, options: ApplyOptions, cluster:
   }
 }
 
-async function resourceOf({ object, place }: Manifest, cluster: ClusterContext): Promise<ApiResource> {
+async function resourceOf({ object }: Manifest, cluster: ClusterContext): Promise<ApiResource> {
   const resource = (await cluster.discovery()).ofKind(object.apiVersion ?? "", object.kind ?? "");
   if (resource !== undefined) return resource;
-  const cause = {
-    reason: "FieldValueNotSupported",
-    field: "kind",
-    message: `the server has no kind "${object.kind}" in ${object.apiVersion}`,
-  };
-  throw new TesseraError("NotFound", `${place("kind")}: ${cause.message}; "tsctl api-resources" shows those it has`);
+  const message = `the server has no kind "${object.kind}" in ${object.apiVersion}; "tsctl api-resources" shows those it has`;
+  throw new TesseraError("Invalid", message, { causes: [{ reason: "FieldValueNotSupported", field: "kind", message }] });
 }
 
-function namespaceOf({ object, place }: Manifest, resource: ApiResource, cluster: ClusterContext): string | undefined {
+function namespaceOf({ object }: Manifest, resource: ApiResource, cluster: ClusterContext): string | undefined {
   if (!resource.namespaced) return undefined;
   const own = object.metadata?.namespace;
   if (own === undefined || own === "" || !cluster.namespaceIsForced || own === cluster.namespace) return own || cluster.namespace;
-  throw new TesseraError(
-    "BadRequest",
-    `${place("metadata.namespace")}: the manifest says namespace "${own}", the command line -n ${cluster.namespace}`,
-  );
+  const message = `the manifest says "${own}", the command line -n ${cluster.namespace}`;
+  throw new TesseraError("Invalid", message, { causes: [{ reason: "FieldValueInvalid", field: "metadata.namespace", message }] });
 }
 
 interface Applying {

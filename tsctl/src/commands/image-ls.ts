@@ -1,7 +1,7 @@
 import type { Node } from "@tessera/proto";
 import type { ApiList } from "../api/api.ts";
 import { defineCommand, flag } from "../command.ts";
-import { formatBytes } from "../describe/node.ts";
+import { formatBytes, imageName } from "../describe/node.ts";
 import { formatColumns } from "../print/columns.ts";
 
 interface ImageLsOptions {
@@ -45,9 +45,7 @@ function collectImages(nodes: readonly Node[]): HeldImage[] {
   const images = new Map<string, HeldImage>();
   for (const node of nodes) {
     for (const image of node.status?.images ?? []) {
-      const names = image.names ?? [];
-      // A digest is a name too, but one for people is better.
-      const name = names.find((each) => !each.includes("@")) ?? names[0] ?? "<none>";
+      const name = imageName(image);
       const held = images.get(name) ?? { name, sizeBytes: Number(image.sizeBytes ?? 0), nodes: [] };
       held.nodes.push(node.metadata?.name ?? "");
       images.set(name, held);

@@ -35,7 +35,7 @@ export function describeNode(node: Node, pods: readonly Pod[], now: number): Lin
     ),
     section(
       "Images",
-      (status?.images ?? []).map((image) => ({ text: `${(image.names ?? [])[0] ?? "<none>"} (${formatBytes(image.sizeBytes)})` })),
+      (status?.images ?? []).map((image) => ({ text: `${imageName(image)} (${formatBytes(image.sizeBytes)})` })),
     ),
     describePods(pods, now),
     describeRequests(node, pods),
@@ -91,6 +91,12 @@ const sumText = (pod: Pod, kind: "requests" | "limits", resource: Resource): str
 
 function amountText(value: number, resource: Resource): string {
   return resource === "cpu" ? (value === 0 ? "0" : `${value}m`) : formatQuantity(value, "BinarySI");
+}
+
+/** A digest is a name too, but one for people is better. */
+export function imageName(image: NonNullable<NonNullable<Node["status"]>["images"]>[number]): string {
+  const names = image.names ?? [];
+  return names.find((name) => !name.includes("@")) ?? names[0] ?? "<none>";
 }
 
 export function formatBytes(bytes: number | string | undefined): string {

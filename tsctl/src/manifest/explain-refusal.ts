@@ -5,12 +5,15 @@ import type { Manifest } from "./read-manifests.ts";
 /** A server's refusal of a manifest, one line for each fault, with the place in the file that it is about. */
 export function explainRefusal(error: TesseraError, manifest: Manifest): string {
   const causes = error.causes.filter((cause) => cause.field);
-  if (causes.length === 0) return `${manifest.source}:${manifest.start.line}: ${describeError(error)}`;
-  const lines = causes.map(({ field = "", message = "", reason = "" }) => {
-    const [, line = ""] = /:(\d+):\d+$/.exec(manifest.place(field)) ?? [];
+  if (causes.length === 0) return describeError(error).replace("error: ", `error: ${manifest.source} (line ${manifest.start.line}): `);
+  const faults = causes.map(({ field = "", message = "", reason = "" }) => {
+    const line = Number(/:(\d+):\d+$/.exec(manifest.place(field))?.[1]);
     // A server that saw the text itself says the line already.
     const said = (message || reason).replace(/ \(line \d+(, column \d+)?\)$/, "");
-    return `error: ${manifest.source}: ${said.startsWith(field) ? "" : `${field}: `}${said} (line ${line})\n`;
+    return { line, text: `error: ${manifest.source}: ${said.startsWith(field) ? "" : `${field}: `}${said} (line ${line})\n` };
   });
-  return lines.join("");
+  return faults
+    .sort((one, other) => one.line - other.line)
+    .map((fault) => fault.text)
+    .join("");
 }
