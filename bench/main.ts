@@ -1,7 +1,8 @@
 /** `npm run bench [-- NAME ...]`: runs the benchmarks named, or all, and prints one JSON line per figure. */
 import { benchPodStart } from "./pod-start.ts";
+import { benchScheduler } from "./scheduler.ts";
 
-const benchmarks = { "pod-start": benchPodStart };
+const benchmarks = { "pod-start": benchPodStart, scheduler: benchScheduler };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(benchmarks, name));

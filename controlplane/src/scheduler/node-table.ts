@@ -29,6 +29,9 @@ export class NodeRow {
   }
 }
 
+/** Changes of rows that are remembered; who has missed more looks at all rows anew. */
+const CHANGES = 4096;
+
 /** Columns that exist always, in this order. */
 export const CPU = 0;
 export const MEMORY = 1;
@@ -49,6 +52,9 @@ export class NodeTable {
   /** Grows whenever a static filter may judge some node anew. */
   staticVersion = 0;
   presentCount = 0;
+  /** How many changes of rows there were; the row of change n is `changedRow(n)` while it is remembered. */
+  changeCount = 0;
+  readonly #changes = new Int32Array(CHANGES);
   readonly #byName = new Map<string, NodeRow>();
   readonly #resourceIndex = new Map<string, number>();
   readonly #vacant: NodeRow[] = [];
@@ -76,6 +82,7 @@ export class NodeTable {
   /** Adds the node or takes over its new state. */
   setNode(node: Node): void {
     const row = this.#rowFor(node.metadata?.name ?? "");
+    this.#note(row);
     const labels = node.metadata?.labels ?? {};
     const taints = node.spec?.taints ?? [];
     const unschedulable = node.spec?.unschedulable ?? false;
@@ -98,6 +105,7 @@ export class NodeTable {
   removeNode(name: string): void {
     const row = this.#byName.get(name);
     if (!row?.present) return;
+    this.#note(row);
     row.present = false;
     this.presentCount--;
     this.#staticChange(row);
@@ -111,6 +119,7 @@ export class NodeTable {
   /** Counts a pod on a node, known or not; returns its row. */
   take(name: string, pod: PodShape): NodeRow {
     const row = this.#rowFor(name);
+    this.#note(row);
     row.pods++;
     this.#count(row, pod, -1);
     for (const port of pod.hostPorts) row.hostPorts.set(port, (row.hostPorts.get(port) ?? 0) + 1);
@@ -119,6 +128,7 @@ export class NodeTable {
 
   /** Undoes `take`. */
   release(row: NodeRow, pod: PodShape): void {
+    this.#note(row);
     row.pods--;
     this.#count(row, pod, 1);
     for (const port of pod.hostPorts) {
@@ -128,6 +138,16 @@ export class NodeTable {
     }
     if (row.present) this.#improve(row);
     else this.#vacate(row);
+  }
+
+  /** Whether `changedRow` still knows all changes from the given one on. */
+  remembersChange(change: number): boolean {
+    return this.changeCount - change <= CHANGES;
+  }
+
+  /** The row that the given change was about. */
+  changedRow(change: number): number {
+    return this.#changes[change % CHANGES] ?? 0;
   }
 
   /** Rows that may take more than when this was asked last. */
@@ -197,6 +217,10 @@ export class NodeTable {
     row.labels = {};
     row.taints = [];
     this.#vacant.push(row);
+  }
+
+  #note(row: NodeRow): void {
+    this.#changes[this.changeCount++ % CHANGES] = row.index;
   }
 
   #staticChange(row: NodeRow): void {

@@ -9,28 +9,17 @@ import { eventually, RecordedEvents, silentLog } from "../controllers/testing/fa
 import { MemoryRegistry } from "../controllers/testing/memory-registry.ts";
 import { podRequests } from "./requests.ts";
 import { Scheduler } from "./scheduler.ts";
+import { randomNumbers } from "./testing/random-numbers.ts";
 
 /** Set it to the printed seed to see a failure again. */
 const seed = Number(process.env["TESSERA_SEED"] ?? randomInt(2 ** 31));
 const ROUNDS = 20;
 const NODES = 6;
 
-/** mulberry32. */
-function randomNumbers(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
 /** The laws that hold at every moment, seen by somebody who only watches the store. */
 class Witness {
   readonly faults: string[] = [];
   readonly #registry: MemoryRegistry;
-  /** Nodes that were shrunk below their pods: nobody may be added there. */
   constructor(registry: MemoryRegistry) {
     this.#registry = registry;
     registry.pods.cache.onChange(({ object, previous }) => {

@@ -9,9 +9,11 @@ import { defaultPolicy } from "../policy.ts";
 export class BenchTable {
   readonly nodes = new NodeTable();
   readonly shapes = new ShapeCatalog(this.nodes);
+  readonly #policy: Policy;
   readonly #placer: Placer;
   constructor(nodes: readonly NodeBuilder[], policy: Policy = defaultPolicy) {
     for (const node of nodes) this.nodes.setNode(node.build());
+    this.#policy = policy;
     this.#placer = new Placer(this.nodes, policy);
   }
 
@@ -27,7 +29,16 @@ export class BenchTable {
 
   /** The chosen node's name, or the refusal's message. */
   place(pod: PodBuilder): string {
-    const answer = this.#placer.place(this.shape(pod));
+    return this.#ask(this.#placer, pod);
+  }
+
+  /** As `place`, by a placer that has kept nothing from before. */
+  placeAfresh(pod: PodBuilder): string {
+    return this.#ask(new Placer(this.nodes, this.#policy), pod);
+  }
+
+  #ask(placer: Placer, pod: PodBuilder): string {
+    const answer = placer.place(this.shape(pod));
     return answer instanceof NodeRow ? answer.name : answer.message;
   }
 
