@@ -52,8 +52,10 @@ export class ApiClient {
     const { promise, resolve, reject } = Promise.withResolvers<() => void>();
     const request = https.request(new URL(path, this.#base), { agent: this.#agent }, (response) => {
       if (response.statusCode !== 200) reject(new Error(`watch ${path}: ${response.statusCode}`));
-      createInterface(response).on("line", (line) => onEvent(JSON.parse(line) as WatchEvent, performance.now()));
-      response.on("error", () => request.destroy());
+      const lines = createInterface(response);
+      lines.on("line", (line) => onEvent(JSON.parse(line) as WatchEvent, performance.now()));
+      // The stream's end is the caller's doing; a watch that breaks earlier shows as a wait that never ends.
+      lines.on("error", () => request.destroy());
       resolve(() => request.destroy());
     });
     request.on("error", reject);

@@ -74,13 +74,13 @@ async function runSuite(suite: Suite): Promise<void> {
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
-  let lastLine = "";
+  let tail = "";
   run.stdout.setEncoding("utf8").on("data", (text: string) => {
     process.stdout.write(text);
-    lastLine = (lastLine + text).trimEnd().split("\n").at(-1) ?? "";
+    tail = (tail + text).slice(-200);
   });
   const [status] = await once(run, "close");
-  const counts = /^counts passed=(\d+) failed=(\d+) skipped=(\d+)$/.exec(lastLine);
+  const counts = /^counts passed=(\d+) failed=(\d+) skipped=(\d+)$/m.exec(tail);
   totals.passed += Number(counts?.[1] ?? 0);
   totals.failed += Number(counts?.[2] ?? 0);
   totals.skipped += Number(counts?.[3] ?? 0);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import https from "node:https";
 import { until } from "../harness/cluster.ts";
 import { type Scenario, scenario, shellPod } from "../harness/scenario.ts";
 
@@ -139,7 +140,22 @@ scenario("a node selector that no node satisfies is satisfied by a label", async
 
 scenario("without credentials there is nothing but health", async (cluster) => {
   const server = (await cluster.kubectlOk(["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])).trim();
-  const anonymous = await cluster.kubectl(["--kubeconfig", "/dev/null", "--server", server, "--insecure-skip-tls-verify", "get", "pods"]);
-  assert.notEqual(anonymous.code, 0);
-  assert.match(anonymous.stderr, /must be logged in|Unauthorized|credentials/);
+  const stranger = ["--kubeconfig", "/dev/null", "--server", server, "--insecure-skip-tls-verify", "--token", "made-up"];
+  const pods = await cluster.kubectl([...stranger, "get", "pods"]);
+  assert.equal(pods.code, 1);
+  assert.match(pods.stderr, /must be logged in|Unauthorized/);
+  const anonymous = { rejectUnauthorized: false };
+  assert.equal(await statusOf(`${server}/readyz`, anonymous), 200);
+  assert.equal(await statusOf(`${server}/api/v1/pods`, anonymous), 401);
 });
+
+async function statusOf(url: string, options: https.RequestOptions): Promise<number | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+  https
+    .get(url, options, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    })
+    .on("error", reject);
+  return await promise;
+}

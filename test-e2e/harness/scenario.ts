@@ -77,7 +77,7 @@ function bindTo(namespace: string): Scenario {
     kubectlOk: (args, options) => kubectlOk(inNamespace(args), options),
     tsctlOk: (args, options) => tsctlOk(inNamespace(args), options),
     async apply(...objects) {
-      await bound.kubectlOk(["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }) });
+      await bound.kubectlOk(["apply", "-f", "-"], { input: objects.map((object) => JSON.stringify(object)).join("\n") });
     },
     async getPod(name) {
       return JSON.parse(await bound.kubectlOk(["get", "pod", name, "-o", "json"])) as PodView;

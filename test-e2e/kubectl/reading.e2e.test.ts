@@ -45,6 +45,15 @@ scenario("a patch, a label, an annotation and an edit reach the object", async (
   );
 });
 
+scenario("a List is applied item by item", async (cluster) => {
+  const map = (name: string) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data: { a: "1" } });
+  const list = { apiVersion: "v1", kind: "List", items: [map("one"), map("two")] };
+  for (const verdict of ["created", "unchanged"]) {
+    const output = await cluster.kubectlOk(["apply", "-f", "-"], { input: JSON.stringify(list) });
+    assert.equal(output, `configmap/one ${verdict}\nconfigmap/two ${verdict}\n`);
+  }
+});
+
 scenario("an update of an old version is a conflict, not a lost change", async (cluster) => {
   await cluster.apply({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "c" }, data: { a: "1" } });
   const old = await cluster.kubectlOk(["get", "configmap", "c", "-o", "json"]);

@@ -5,7 +5,7 @@ import { scenario, shellPod } from "../harness/scenario.ts";
 const nodes = ["node-1", "node-2", "node-3"];
 
 function serverOn(node: string): object {
-  return shellPod(`on-${node}`, "exec httpd -f -v -p 8080 -h /var/www", { pod: { nodeName: node } });
+  return shellPod(`on-${node}`, "exec httpd -f -vv -p 8080 -h /var/www", { pod: { nodeName: node } });
 }
 
 scenario("every pod reaches every pod on every node, and is seen with its own address", async (cluster) => {

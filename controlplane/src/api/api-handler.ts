@@ -10,6 +10,7 @@ import type { Discovery, VirtualResource } from "./discovery.ts";
 import { type HealthCheck, reportHealth } from "./health.ts";
 import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
 import type { OpenApi } from "./openapi.ts";
+import { openApiV2 } from "./openapi-v2.ts";
 import type { ResourceReader } from "./reader.ts";
 import { type ResourceRoute, resourceRoutes } from "./routes.ts";
 import { toStatus } from "./status.ts";
@@ -116,13 +117,16 @@ export class ApiHandler {
     const [first, ...rest] = request.path.split("/").filter((segment) => segment !== "");
     let answer: ApiResponse | undefined;
     if (first === undefined)
-      answer = jsonResponse({ paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"] });
+      answer = jsonResponse({
+        paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+      });
     else if (first === "api") answer = rest.length === 0 ? discovery.core(accept) : discovery.resources("", rest[0] ?? "");
     else if (first === "apis") {
       const [group = "", version] = rest;
       if (rest.length === 0) answer = discovery.groups(accept);
       else answer = version === undefined ? discovery.group(group) : discovery.resources(group, version);
-    } else if (first === "openapi" && rest[0] === "v3") answer = openApi.answer(rest.slice(1).join("/"));
+    } else if (first === "openapi" && rest[0] === "v2" && rest.length === 1) answer = openApiV2(accept);
+    else if (first === "openapi" && rest[0] === "v3") answer = openApi.answer(rest.slice(1).join("/"));
     if (answer === undefined) throw notServed();
     return answer;
   }
