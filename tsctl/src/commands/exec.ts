@@ -48,9 +48,10 @@ tsctl exec -i hello -- sh -c 'cat > /tmp/data' < data`,
     const path = `/api/v1/namespaces/${encodeURIComponent(cluster.namespace)}/pods/${encodeURIComponent(options.pod)}/exec`;
     const query = new URLSearchParams({ container, stdout: "true", stderr: String(!tty), stdin: String(options.stdin), tty: String(tty) });
     for (const word of options.command) query.append("command", word);
-    const socket = await cluster.api.websocket(path, query.toString(), remoteProtocols, context.signal);
     const ended = new AbortController();
+    // Before the connection stands: from then on the command may run, and should know its terminal's size at once.
     using _raw = tty && context.input.isTTY ? new RawTerminal(context.input) : undefined;
+    const socket = await cluster.api.websocket(path, query.toString(), remoteProtocols, context.signal);
     try {
       return await runRemote(socket, {
         stdin: options.stdin ? context.input : undefined,

@@ -27,12 +27,13 @@ export interface RemoteInput {
  */
 export async function runRemote(socket: WebSocket, input: RemoteInput): Promise<number> {
   const sending = new AbortController();
-  const keepAlive = watchConnection(socket);
+  let keepAlive: NodeJS.Timeout | undefined;
   try {
-    const status = receive(socket, input);
-    // Their faults end the socket and so `status`; they have no result of their own.
-    if (input.stdin !== undefined) void sendStdin(socket, input.stdin, sending.signal);
+    // Their faults end the socket and so `status`; they have no result of their own. The size goes first: the command runs already.
     if (input.sizes !== undefined) void sendSizes(socket, input.sizes, sending.signal);
+    keepAlive = watchConnection(socket);
+    const status = receive(socket, input);
+    if (input.stdin !== undefined) void sendStdin(socket, input.stdin, sending.signal);
     socket.resume();
     return exitCodeOf(await status);
   } finally {
