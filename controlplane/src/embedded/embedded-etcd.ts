@@ -55,7 +55,7 @@ export class EmbeddedEtcd {
     });
   }
 
-  /** Resolves when etcd answers. Throws TesseraError "ServiceUnavailable" (binary missing, does not come up). May be called again after `close`. */
+  /** Resolves when etcd answers. Throws TesseraError "ServiceUnavailable" (binary missing, does not come up). Possible again after `close`. */
   async start(signal: AbortSignal): Promise<void> {
     await this.#child.start(signal);
   }

@@ -1,6 +1,8 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { pino } from "pino";
 import type { EtcdEndpoints } from "../store/etcd-client.ts";
 import { EmbeddedEtcd } from "./embedded-etcd.ts";
@@ -16,6 +18,10 @@ interface TestServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** On the same port, with the same data. */
   restart(): Promise<void>;
+  /** SIGSTOP; resolves when no thread of it runs any more. */
+  pause(): Promise<void>;
+  /** SIGCONT. */
+  resume(): void;
   /** Removes the data of a killed server. */
   wipe(): Promise<void>;
 }
@@ -61,6 +67,11 @@ function testServer(server: EmbeddedEtcd | EmbeddedNats, dir: string) {
   return {
     dir,
     kill: () => server.close("SIGKILL"),
+    async pause() {
+      signalTo(server, "SIGSTOP");
+      while (!isStopped(server.pid)) await delay(1);
+    },
+    resume: () => signalTo(server, "SIGCONT"),
     wipe: async () => {
       for (const data of ["data", "jetstream"]) await rm(join(dir, data), { recursive: true, force: true });
     },
@@ -70,6 +81,17 @@ function testServer(server: EmbeddedEtcd | EmbeddedNats, dir: string) {
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+function signalTo({ pid }: { readonly pid: number | undefined }, signal: NodeJS.Signals): void {
+  if (pid === undefined) throw new Error("the server does not run");
+  process.kill(pid, signal);
+}
+
+/** A stop reaches the threads of a process one after the other. */
+function isStopped(pid: number | undefined): boolean {
+  const states = readdirSync(`/proc/${pid}/task`).map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8"));
+  return states.every((stat) => /\) [tT] /.test(stat));
 }
 
 function silent() {

@@ -191,7 +191,7 @@ describe("EtcdStore", () => {
     const impatient = new EtcdClient({ ...etcd.endpoints, callTimeoutMs: 200 });
     const hasty = new EtcdStore({ client: impatient, patienceMs: 500 });
     await hasty.currentRevision();
-    process.kill(etcd.pid ?? 0, "SIGSTOP");
+    await etcd.pause();
     try {
       const started = performance.now();
       await Promise.all([
@@ -200,7 +200,7 @@ describe("EtcdStore", () => {
       ]);
       assert.ok(performance.now() - started < 3_000);
     } finally {
-      process.kill(etcd.pid ?? 0, "SIGCONT");
+      etcd.resume();
     }
     impatient.close();
   });

@@ -314,11 +314,11 @@ describe("WatchCache", () => {
     const through = new EtcdClient({ endpoints: [proxy.url] });
     await using running = runCache({ client: through, prefix });
     const { things, cache } = running;
+    const told = new Told();
+    things.onChange((event) => told.add(event));
     const versions = new Map<string, number>();
     for (const name of ["kept", "changed", "gone", "replaced"]) versions.set(name, await store.create(key(name), stored(name, 1)));
     const version = (name: string): number => versions.get(name) as number;
-    const told = new Told();
-    things.onChange((event) => told.add(event));
     await cache.ready;
     await things.waitFor(version("replaced"));
     told.events.length = 0;
