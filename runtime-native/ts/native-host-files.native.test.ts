@@ -201,12 +201,6 @@ describe("NativeHostFiles", () => {
       await layer.hardlink("same", "pointer");
       assert.ok((await lstat(join(root, "same"))).isSymbolicLink());
     });
-
-    test("two thousand entries take less than a second", async () => {
-      const start = performance.now();
-      for (let i = 0; i < 2000; i++) await layer.symlink(`many/${i % 50}/${i}`, "target", plain);
-      assert.ok(performance.now() - start < 1000);
-    });
   });
 
   describe("removeTree", () => {

@@ -166,16 +166,44 @@ describe("NativeNodeNetwork", () => {
     await a.agent.call("ensureNode", a.spec);
     const a1 = await pod(a, "a1", 2);
     const a2 = await pod(a, "a2", 3);
+    const a3 = await pod(a, "a3", 4);
     await serve(a2.path);
+    const inside = (netns: string, ...command: string[]) => run("nsenter", [`--net=${netns}`, ...command]);
+    const works = async () => assert.equal(await ask(a1.path, a2.address), a1.address);
+    await works();
+
     // As if it were on the wire: without the node's routing there is no way.
-    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "add", `${a2.address}/32`, "dev", "eth0"]);
+    await inside(a1.path, "ip", "route", "add", `${a2.address}/32`, "dev", "eth0");
     await unreachable(a1.path, a2.address);
-    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "del", `${a2.address}/32`, "dev", "eth0"]);
-    assert.equal(await ask(a1.path, a2.address), a1.address);
-    // An address that is none of the node's pods'.
-    await run("nsenter", [`--net=${a1.path}`, "ip", "address", "add", "203.0.113.9/32", "dev", "eth0"]);
-    await run("nsenter", [`--net=${a1.path}`, "ip", "route", "replace", "default", "via", "10.64.1.1", "src", "203.0.113.9"]);
-    await unreachable(a1.path, a2.address);
+    await inside(a1.path, "ip", "route", "del", `${a2.address}/32`, "dev", "eth0");
+    await works();
+
+    // With an address of nobody, from outside or inside the node's range, with another pod's, and with that pod's MAC as well. The node's own rules drop what it sends: the server
+    // would answer, and the rightful owner of the address would refuse the answer.
+    const seen = async () => {
+      const listed = await a.netns.run("sh", "-c", "ip neighbour show dev tessera0; bridge fdb show br tessera0 | grep ^0a:70");
+      return listed.replace(/ (REACHABLE|STALE|DELAY|PROBE)/g, "");
+    };
+    await ask(a.netns.path, a2.address);
+    const before = await seen();
+    for (const [address, mac] of [
+      ["203.0.113.9", "0a:70:cb:00:71:09"],
+      ["10.64.1.99", "0a:70:0a:40:01:63"],
+      [a1.address, "0a:70:0a:40:01:04"],
+      [a1.address, "0a:70:0a:40:01:02"],
+    ] as const) {
+      await inside(
+        a3.path,
+        "sh",
+        "-c",
+        `ip address flush dev eth0 && ip link set eth0 address ${mac} && ip address add ${address}/32 dev eth0`,
+      );
+      await inside(a3.path, "sh", "-c", "ip route add 10.64.1.1 dev eth0; ip route add default via 10.64.1.1");
+      await unreachable(a3.path, a2.address);
+      await works();
+      assert.equal(await seen(), before, `${address} ${mac}`);
+    }
+    await assert.rejects(inside(a3.path, tcp, "ask", "10.64.1.1", "1", "300"), /(timed out|No route|progress|unavailable)/);
   });
 
   test("ensureNode changes nothing that is right, and mends what is wrong", async () => {
@@ -200,6 +228,7 @@ describe("NativeNodeNetwork", () => {
     assert.equal(await state(), first);
     assert.match(first, /10\.64\.2\.0\/24 via 10\.64\.2\.0 dev tessera\.vx .*src 10\.64\.1\.1/);
 
+    const a1Link = (await a.agent.call("listPodLinks")).find(({ id }) => id === "a1");
     const damages: string[][] = [
       ["ip", "route", "del", "10.64.2.0/24"],
       ["ip", "neighbour", "flush", "nud", "permanent", "dev", "tessera.vx"],
@@ -207,6 +236,8 @@ describe("NativeNodeNetwork", () => {
       ["ip", "link", "set", "tessera.vx", "down"],
       ["ip", "link", "del", "tessera.vx"],
       ["nft", "delete", "table", "ip", "tessera"],
+      ["nft", "delete", "table", "bridge", "tessera"],
+      ["bridge", "fdb", "del", "0a:70:0a:40:01:02", "dev", a1Link?.link ?? "", "master"],
       ["ip", "link", "set", "tessera0", "down"],
       ["ip", "address", "flush", "dev", "tessera0"],
       ["ip", "address", "add", "10.99.0.1/24", "dev", "tessera0"],
@@ -342,6 +373,7 @@ describe("NativeNodeNetwork", () => {
       [{ podCidr: "10.65.0.0/24" }, { reason: "InvalidArgument", message: /10\.65\.0\.0\/24 is no part of 10\.64\.0\.0\/16/ }],
       [{ podCidr: "10.64.1.1/24" }, { reason: "InvalidArgument" }],
       [{ podCidr: "10.64.1.0/31" }, { message: /no room/ }],
+      [{ podCidr: "10.64.0.0/18" }, { message: /larger than a node may have: \/20/ }],
       [{ clusterCidr: "10.64.0.0/16 }; flush ruleset; {" }, { reason: "InvalidArgument" }],
     ];
     for (const [wrong, expected] of specs) await assert.rejects(a.agent.call("ensureNode", { ...a.spec, ...wrong }), expected);

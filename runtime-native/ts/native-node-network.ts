@@ -22,6 +22,8 @@ const vxlan = "tessera.vx";
 const vxlanId = 7777;
 const vxlanPort = 8472;
 const nftTable = "tessera";
+/** Each address takes an element in the packet rules. */
+const largestPodCidr = 20;
 
 /** The node as `ensureNode` found it in order. */
 interface NodeState {
@@ -53,6 +55,7 @@ export class NativeNodeNetwork implements NodeNetwork {
       const clusterCidr = parseCidr(spec.clusterCidr);
       parseAddress(spec.nodeAddress);
       if (podCidr.prefix > 30) throw invalid(`${spec.podCidr} has no room for pods`);
+      if (podCidr.prefix < largestPodCidr) throw invalid(`${spec.podCidr} is larger than a node may have: /${largestPodCidr}`);
       if (podCidr.prefix < clusterCidr.prefix || !contains(clusterCidr, podCidr.network))
         throw invalid(`${spec.podCidr} is no part of ${spec.clusterCidr}`);
 
@@ -71,7 +74,7 @@ export class NativeNodeNetwork implements NodeNetwork {
         },
         mtu,
       );
-      await this.#binding.nftRun(masqueradeRules(formatCidr(clusterCidr)));
+      await this.#binding.nftRun(packetRules(clusterCidr, podCidr));
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       this.#node = { podCidr, gateway, mtu: mtu[0] };
       // A VXLAN device that was made anew has lost them.
@@ -130,8 +133,8 @@ export class NativeNodeNetwork implements NodeNetwork {
   async listPodLinks(): Promise<{ readonly link: string; readonly id: string | undefined }[]> {
     const lines = await readLines((out) => this.#binding.networkListPodLinks(out, out.length));
     return lines.map((line) => {
-      const [link = "", id = ""] = line.split(" ");
-      return { link, id: id === "" || id === "tessera-pool" ? undefined : id };
+      const [link = "", id, address] = line.split(" ");
+      return { link, id: address === undefined ? undefined : id };
     });
   }
 
@@ -141,7 +144,9 @@ export class NativeNodeNetwork implements NodeNetwork {
       this.#peers = undefined;
       await this.#pool.close();
       await this.#binding.networkRemoveNode(bridge, vxlan);
-      await this.#binding.nftRun(`add table ip ${nftTable}\ndelete table ip ${nftTable}\n`);
+      await this.#binding.nftRun(
+        ["ip", "bridge"].map((family) => `add table ${family} ${nftTable}\ndelete table ${family} ${nftTable}\n`).join(""),
+      );
     });
   }
 
@@ -177,18 +182,50 @@ export class NativeNodeNetwork implements NodeNetwork {
   }
 }
 
-/** One transaction: there is no moment without the rule. */
-function masqueradeRules(clusterCidr: string): string {
+/**
+ * What leaves the cluster has the node's address, and no pod sends with an address that is not its own: a pod's MAC, which the
+ * bridge has checked, is derived from its address, so all right pairs are known beforehand. Pods have no IPv6.
+ * One transaction: there is no moment without the rules.
+ */
+function packetRules(clusterCidr: Cidr, podCidr: Cidr): string {
+  const cluster = formatCidr(clusterCidr);
+  const pairs: string[] = [];
+  for (let address = podCidr.network + 2; address < podCidr.network + 2 ** (32 - podCidr.prefix) - 1; address++)
+    pairs.push(`${podMac(address)} . ${formatAddress(address)}`);
   return `
     add table ip ${nftTable}
     delete table ip ${nftTable}
     table ip ${nftTable} {
       chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
-        ip saddr ${clusterCidr} ip daddr != { ${clusterCidr}, 224.0.0.0/4 } oifname != "${bridge}" masquerade fully-random
+        ip saddr ${cluster} ip daddr != { ${cluster}, 224.0.0.0/4 } oifname != "${bridge}" masquerade fully-random
+      }
+    }
+    add table bridge ${nftTable}
+    delete table bridge ${nftTable}
+    table bridge ${nftTable} {
+      set senders {
+        typeof ether saddr . ip saddr
+        elements = { ${pairs.join(", ")} }
+      }
+      chain prerouting {
+        type filter hook prerouting priority dstnat; policy accept;
+        iifname "tsv*" jump pod
+      }
+      chain pod {
+        ether type ip ether saddr . ip saddr @senders accept
+        ether type arp arp saddr ether . arp saddr ip @senders accept
+        drop
       }
     }
   `;
+}
+
+/** As `mac_of_address` of src/lib/link.c makes it for MAC_POD. */
+function podMac(address: number): string {
+  return [0x0a, 0x70, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join(":");
 }
 
 function invalid(message: string): RuntimeError {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
@@ -143,6 +144,24 @@ set_link_alias (struct netlink *netlink, int index, const char *alias)
   return set_attribute (netlink, index, IFLA_IFALIAS, alias, strlen (alias));
 }
 
+/* Its own IPv6 address would be of no use, and making one costs the kernel time. Without IPv6 there is nothing to do.
+ */
+static void
+leave_without_ipv6 (struct netlink *netlink, int index)
+{
+  struct netlink_request request;
+  struct ifinfomsg info = any_link (index);
+  size_t families, family;
+
+  netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
+  families = netlink_begin_nest (&request, IFLA_AF_SPEC);
+  family = netlink_begin_nest (&request, AF_INET6);
+  netlink_put_u8 (&request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+  netlink_end_nest (&request, family);
+  netlink_end_nest (&request, families);
+  netlink_talk (netlink, &request);
+}
+
 int
 set_link_master (struct netlink *netlink, int index, int bridge)
 {
@@ -151,6 +170,7 @@ set_link_master (struct netlink *netlink, int index, int bridge)
   size_t details, data;
   int err;
 
+  leave_without_ipv6 (netlink, index);
   netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
   netlink_put_u32 (&request, IFLA_MASTER, (uint32_t) bridge);
   err = netlink_talk (netlink, &request);
@@ -161,8 +181,24 @@ set_link_master (struct netlink *netlink, int index, int bridge)
   netlink_put_string (&request, IFLA_INFO_SLAVE_KIND, "bridge");
   data = netlink_begin_nest (&request, IFLA_INFO_SLAVE_DATA);
   netlink_put_u8 (&request, IFLA_BRPORT_ISOLATED, 1);
+  netlink_put_u8 (&request, IFLA_BRPORT_LEARNING, 0);
+  /* Linux 5.18; older ones pass it over, and a pod may then send, but not receive, as another one. */
+  netlink_put_u8 (&request, IFLA_BRPORT_LOCKED, 1);
   netlink_end_nest (&request, data);
   netlink_end_nest (&request, details);
+  return netlink_talk (netlink, &request);
+}
+
+int
+pin_mac_to_port (struct netlink *netlink, int index, const uint8_t mac[6])
+{
+  /* Neither learnt nor forgotten; NUD_PERMANENT would say that the MAC is the bridge's own. */
+  const struct ndmsg info
+      = { .ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_state = NUD_NOARP, .ndm_flags = NTF_MASTER };
+  struct netlink_request request;
+
+  netlink_begin (&request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &info, sizeof info);
+  netlink_put (&request, NDA_LLADDR, mac, 6);
   return netlink_talk (netlink, &request);
 }
 

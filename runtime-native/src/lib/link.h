@@ -13,8 +13,8 @@ struct link_state
   uint32_t mtu;
   bool up;
   char name[IF_NAMESIZE];
-  char kind[16];  /* "bridge", "veth", "" for a physical one */
-  char alias[96]; /* what we wrote down about it */
+  char kind[16];   /* "bridge", "veth", "" for a physical one */
+  char alias[128]; /* what we wrote down about it */
   uint8_t mac[6];
   struct
   {
@@ -36,8 +36,10 @@ int set_link_up (struct netlink *netlink, int index);
 int set_link_mtu (struct netlink *netlink, int index, uint32_t mtu);
 int set_link_mac (struct netlink *netlink, int index, const uint8_t mac[6]);
 int set_link_alias (struct netlink *netlink, int index, const char *alias);
-/* Makes the link an isolated port of the bridge: it reaches the node and what the node routes to, no other port. */
+/* Makes the link a port of the bridge that reaches the node and what the node routes to, but no other port, and from
+   which only those frames come in whose sender `pin_mac_to_port` named. */
 int set_link_master (struct netlink *netlink, int index, int bridge);
+int pin_mac_to_port (struct netlink *netlink, int index, const uint8_t mac[6]);
 
 int make_bridge (struct netlink *netlink, const char *name, uint32_t mtu, const uint8_t mac[6]);
 

@@ -17,8 +17,6 @@
 #include "lib/sysctl.h"
 #include "lib/thread.h"
 
-#define NO_ID "tessera-pool"
-
 /* Inherited by eth0, which is made after them. */
 static const struct sysctl pod_sysctls[] = {
   /* There is no IPv6 between pods: no link-local addresses, no router that a neighbour could pretend to be. */
@@ -128,7 +126,7 @@ connect_netns (struct netlink *inside, const char *path, const char *bridge_name
   err = find_link (&outside, bridge_name, &bridge);
   if (err < 0)
     return ts_fail (res, -err, "find bridge", "%s", bridge_name);
-  err = make_veth (&outside, name, NO_ID, mtu, fd);
+  err = make_veth (&outside, name, POD_LINK_UNUSED, mtu, fd);
   if (err == 0)
     err = find_link (&outside, name, &link);
   if (err == 0)
@@ -176,18 +174,16 @@ open_inside (const char *path, struct netlink *inside)
   return fd < 0 ? fd : run_in_thread (enter_netns, &job, &started);
 }
 
+/* The MAC is derived from the address: what others remember of it stays true when the next pod gets it. Setting it
+   last makes the kernel announce the pair (arp_notify). */
 static int
-set_pod_address (struct netlink *inside, uint32_t address, uint32_t gateway)
+set_pod_address (struct netlink *inside, uint32_t address, uint32_t gateway, const uint8_t mac[6])
 {
   struct link_state eth0;
-  uint8_t mac[6];
   int err = find_link (inside, "eth0", &eth0);
 
   if (err == 0)
     err = add_address (inside, &(struct ipv4_address){ .address = address, .prefix = 32, .link = eth0.index });
-  /* Derived from the address: what others remember of it stays true when the next pod gets it. Setting it last makes
-     the kernel announce the pair (arp_notify). */
-  mac_of_address (MAC_POD, address, mac);
   if (err == 0)
     err = set_link_mac (inside, eth0.index, mac);
   if (err == 0)
@@ -197,16 +193,22 @@ set_pod_address (struct netlink *inside, uint32_t address, uint32_t gateway)
   return err;
 }
 
+/* The node's end: whose it is, and who may send from there. */
 static int
-name_owner (const char *name, const char *id)
+name_owner (const struct ts_netns_assignment *assignment, const uint8_t mac[6])
 {
   cleanup_netlink struct netlink outside = NETLINK_CLOSED;
   struct link_state link;
+  char alias[sizeof link.alias];
   int err = netlink_open (&outside);
 
+  if (snprintf (alias, sizeof alias, "%s %s", assignment->id, assignment->address) >= (int) sizeof alias)
+    return -ENAMETOOLONG;
   if (err == 0)
-    err = find_link (&outside, name, &link);
-  return err < 0 ? err : set_link_alias (&outside, link.index, id);
+    err = find_link (&outside, assignment->link, &link);
+  if (err == 0)
+    err = set_link_alias (&outside, link.index, alias);
+  return err < 0 ? err : pin_mac_to_port (&outside, link.index, mac);
 }
 
 int
@@ -215,6 +217,7 @@ ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result 
   cleanup_netlink struct netlink inside = NETLINK_CLOSED;
   struct in_addr address, gateway;
   struct ts_result ignored;
+  uint8_t mac[6];
   int err;
 
   if (inet_pton (AF_INET, assignment->address, &address) != 1
@@ -223,10 +226,11 @@ ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result 
   err = open_inside (assignment->from, &inside);
   if (err < 0)
     return ts_fail (res, -err, "enter network namespace", "%s", assignment->from);
-  err = name_owner (assignment->link, assignment->id);
+  mac_of_address (MAC_POD, address.s_addr, mac);
+  err = name_owner (assignment, mac);
   if (err < 0)
     return ts_fail (res, -err, "name owner of device", "%s", assignment->link);
-  err = set_pod_address (&inside, address.s_addr, gateway.s_addr);
+  err = set_pod_address (&inside, address.s_addr, gateway.s_addr, mac);
   if (err < 0)
     return ts_fail (res, -err, "set address of pod", "%s", assignment->address);
   err = make_handle (assignment->path, res);

@@ -5,7 +5,8 @@
                                                                   node device, masqueraded
 
    Ports are isolated: packets between pods of one node go through the node's routing as well, so that every packet
-   of a pod passes the same place, and no pod can speak for another one on the wire. */
+   of a pod passes the same place. Ports are locked: only frames from the pod's own MAC come in, which is derived from
+   its address; that MAC and address belong together is checked by packet rules, so no pod can speak for another. */
 #include "lib/node-network.h"
 
 #include <arpa/inet.h>
@@ -175,10 +176,16 @@ ensure_bridge (struct netlink *netlink, const struct ts_node_network *spec, uint
 
 /* ---- ports ---- */
 
+struct port
+{
+  int index;
+  bool has_address;
+  uint32_t address; /* of its pod */
+};
+
 struct port_list
 {
-  int bridge; /* ports of it are left out; 0: none is */
-  int *indexes;
+  struct port *ports;
   int count;
   int capacity;
 };
@@ -193,20 +200,28 @@ static int
 collect_port (const struct link_state *link, void *arg)
 {
   struct port_list *list = arg;
+  struct port port = { .index = link->index };
+  const char *blank = strchr (link->alias, ' ');
+  struct in_addr address;
 
-  if (!is_pod_link (link) || (list->bridge && link->master == list->bridge))
+  if (!is_pod_link (link))
     return 0;
   if (list->count == list->capacity)
     {
       int capacity = list->capacity ? list->capacity * 2 : 64;
-      int *larger = realloc (list->indexes, (size_t) capacity * sizeof *larger);
+      struct port *larger = realloc (list->ports, (size_t) capacity * sizeof *larger);
 
       if (!larger)
         return -ENOMEM;
-      list->indexes = larger;
+      list->ports = larger;
       list->capacity = capacity;
     }
-  list->indexes[list->count++] = link->index;
+  if (blank && inet_pton (AF_INET, blank + 1, &address) == 1)
+    {
+      port.has_address = true;
+      port.address = address.s_addr;
+    }
+  list->ports[list->count++] = port;
   return 0;
 }
 
@@ -223,21 +238,33 @@ collect_ports (struct netlink *netlink, struct port_list *list)
   return err;
 }
 
-/* Pods whose bridge somebody deleted. */
 static int
-reattach_ports (struct netlink *netlink, int bridge)
+ensure_port (struct netlink *netlink, const struct port *port, int bridge)
 {
-  struct port_list list = { .bridge = bridge };
+  uint8_t mac[6];
+  int err = set_link_master (netlink, port->index, bridge);
+
+  if (err < 0 || !port->has_address)
+    return err;
+  mac_of_address (MAC_POD, port->address, mac);
+  return pin_mac_to_port (netlink, port->index, mac);
+}
+
+/* All pods that there are, on a bridge that may be new. */
+static int
+ensure_ports (struct netlink *netlink, int bridge)
+{
+  struct port_list list = { 0 };
   int err = collect_ports (netlink, &list);
 
   for (int i = 0; i < list.count && err == 0; i++)
     {
-      err = set_link_master (netlink, list.indexes[i], bridge);
+      err = ensure_port (netlink, &list.ports[i], bridge);
       /* Its pod ended meanwhile. */
       if (err == -ENODEV)
         err = 0;
     }
-  free (list.indexes);
+  free (list.ports);
   return err;
 }
 
@@ -281,7 +308,7 @@ ensure_vxlan (struct netlink *netlink, const struct vxlan_spec *spec)
 static int
 set_forwarding (const struct ts_node_network *spec, struct ts_result *res)
 {
-  char redirects[96], filter[96], advertisements[96], vxlan_filter[96];
+  char redirects[96], filter[96], ipv6[96], vxlan_filter[96], vxlan_ipv6[96];
   const struct sysctl sysctls[] = {
     { "net/ipv4/ip_forward", "1" },
     /* Pods of one node reach each other through it; it must not tell them of a shorter way. */
@@ -289,7 +316,9 @@ set_forwarding (const struct ts_node_network *spec, struct ts_result *res)
     /* What comes from a pod's side has a pod's address. */
     { filter, "1" },
     { vxlan_filter, "1" },
-    { advertisements, "0" },
+    /* Pods have none, so what comes from them as IPv6 is not meant well. */
+    { ipv6, "1" },
+    { vxlan_ipv6, "1" },
     { NULL, NULL },
   };
   const char *fault;
@@ -299,7 +328,8 @@ set_forwarding (const struct ts_node_network *spec, struct ts_result *res)
   snprintf (filter, sizeof filter, "net/ipv4/conf/%s/rp_filter", spec->bridge);
   /* A dot in a name stays: slashes separate here. */
   snprintf (vxlan_filter, sizeof vxlan_filter, "net/ipv4/conf/%s/rp_filter", spec->vxlan);
-  snprintf (advertisements, sizeof advertisements, "net/ipv6/conf/%s/accept_ra", spec->bridge);
+  snprintf (ipv6, sizeof ipv6, "net/ipv6/conf/%s/disable_ipv6", spec->bridge);
+  snprintf (vxlan_ipv6, sizeof vxlan_ipv6, "net/ipv6/conf/%s/disable_ipv6", spec->vxlan);
   err = write_sysctls (sysctls, &fault);
   return err < 0 ? ts_fail (res, -err, "set kernel parameter", "%s", fault) : 0;
 }
@@ -345,7 +375,7 @@ ts_network_ensure_node (const struct ts_node_network *spec, int32_t *mtu, struct
   err = ensure_bridge (&netlink, spec, bridge_address, vxlan.mtu, &bridge);
   if (err < 0)
     return ts_fail (res, -err, "set up bridge", "%s with address %s", spec->bridge, spec->bridge_address);
-  err = reattach_ports (&netlink, bridge.index);
+  err = ensure_ports (&netlink, bridge.index);
   if (err < 0)
     return ts_fail (res, -err, "attach pods to bridge", "%s", spec->bridge);
   err = ensure_vxlan (&netlink, &vxlan);
@@ -369,11 +399,11 @@ ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result 
     err = collect_ports (&netlink, &list);
   for (int i = 0; i < list.count && err == 0; i++)
     {
-      err = delete_link (&netlink, list.indexes[i]);
+      err = delete_link (&netlink, list.ports[i].index);
       if (err == -ENODEV)
         err = 0;
     }
-  free (list.indexes);
+  free (list.ports);
   for (int i = 0; i < 2 && err == 0; i++)
     {
       err = find_link (&netlink, names[i], &link);

@@ -13,4 +13,7 @@ enum mac_use
   MAC_VXLAN = 0x76,
 };
 
+/* What is written down at a pod's device, as its alias: "ID ADDRESS", or this while it is nobody's. */
+#define POD_LINK_UNUSED "tessera-pool"
+
 #endif

@@ -187,7 +187,7 @@ TS_EXPORT int ts_network_set_peers (const char *vxlan, const char *source, const
                                     struct ts_result *res);
 /* Takes bridge, VXLAN device and the pods' devices away. Right when they never existed. */
 TS_EXPORT int ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result *res);
-/* "NAME ALIAS\n" for each pod's device on the node; the alias is the pod's id. */
+/* "NAME ID ADDRESS\n" for each pod's device on the node, "NAME tessera-pool\n" for one that is nobody's yet. */
 TS_EXPORT int ts_network_list_pod_links (char *out, uint32_t size, struct ts_result *res);
 
 /* ---- netns.c ---- */
