@@ -7,6 +7,7 @@ import { open, readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { addAbortSignal, Readable } from "node:stream";
 import { TesseraError } from "@tessera/proto";
+import { MAX_METADATA_BYTES } from "./manifest.ts";
 import { readTar } from "./tar-reader.ts";
 
 /** A member that was written to the staging folder. */
@@ -19,7 +20,7 @@ export interface StagedFile {
 
 export interface Archive {
   find(name: string): StagedFile | undefined;
-  /** Throws TesseraError "Invalid" when there is no such member. */
+  /** A member with metadata. Throws TesseraError "Invalid" when there is none, or when it is too large to be that. */
   read(name: string): Promise<Buffer>;
 }
 
@@ -64,9 +65,14 @@ export async function stageArchive(
     async read(name) {
       const file = find(name);
       if (!file) throw new TesseraError("Invalid", `the archive has no member "${name}"`);
-      return await readFile(file.path);
+      return await readMetadata(file, name);
     },
   };
+}
+
+export async function readMetadata({ path, size }: StagedFile, what: string): Promise<Buffer> {
+  if (size > MAX_METADATA_BYTES) throw new TesseraError("Invalid", `${what} is ${size} bytes long; at most ${MAX_METADATA_BYTES} are read`);
+  return await readFile(path);
 }
 
 async function stageFile(content: AsyncIterable<Uint8Array>, path: string): Promise<StagedFile> {

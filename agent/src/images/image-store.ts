@@ -1,3 +1,5 @@
+import type { RegistryCredentials } from "./credentials.ts";
+
 /** What the rest of the agent knows of images. */
 export interface ImageStore {
   /** The image a name stands for, undefined when it is not on this node. Throws TesseraError "Invalid" when it is no image name. */
@@ -12,12 +14,39 @@ export interface ImageStore {
   prepareRootfs(image: LocalImage): Promise<string[]>;
 }
 
+/** Fetches images from registries. */
+export interface ImagePuller {
+  /**
+   * Asks the registry for the image and fetches what this node lacks of it, verified. Pulls of one image with the same credentials at the
+   * same time are one pull; it ends when the signals of all who wait are aborted. Throws TesseraError: "NotFound" (no such image, or none
+   * for this node), "Unauthorized" and "Forbidden" (pull access denied), "Invalid" (not what its digest says, hostile, too large),
+   * "UnsupportedMediaType" (no container image), "ServiceUnavailable", "Timeout" and "TooManyRequests" (may pass), "InternalError" (the disk
+   * is full).
+   */
+  pull(name: string, options: PullOptions): Promise<LocalImage>;
+}
+
+export interface PullOptions {
+  /** All that the pod has; those that are meant for the image are tried, the best match first. */
+  readonly credentials?: readonly RegistryCredentials[];
+  readonly signal: AbortSignal;
+  readonly progress?: (progress: PullProgress) => void;
+}
+
+export interface PullProgress {
+  /** Bytes that are there, as they are sent; it may fall when a transfer has to begin again. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  readonly layersDone: number;
+  readonly layers: number;
+}
+
 export interface LocalImage {
   /** Digest of the image's configuration, "sha256:...": what Kubernetes calls the image ID. */
   readonly id: string;
   /** Canonical names: "docker.io/library/busybox:latest". */
   readonly names: readonly string[];
-  /** Names by manifest digest: "docker.io/library/busybox@sha256:...". */
+  /** Names by digest, that of the index first where there is one: "docker.io/library/busybox@sha256:...". */
   readonly digests: readonly string[];
   /** Bytes of configuration and layers as they are stored. */
   readonly sizeBytes: number;

@@ -29,9 +29,22 @@ async function ociArchive(layers: readonly Buffer[], options: ArchiveOptions = {
   const configuration = Buffer.from(
     JSON.stringify({ config: { Cmd: ["run"], Env: ["A=b"] }, rootfs: { type: "layers", diff_ids: layers.map(digest) } }),
   );
-  const describe = (bytes: Buffer) => ({ mediaType: "x", digest: digest(bytes), size: bytes.length });
-  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, config: describe(configuration), layers: blobs.map(describe) }));
-  const index = { schemaVersion: 2, manifests: [{ ...describe(manifest), annotations: { "org.opencontainers.image.ref.name": name } }] };
+  const describe = (bytes: Buffer, kind: string) => ({
+    mediaType: `application/vnd.oci.image.${kind}`,
+    digest: digest(bytes),
+    size: bytes.length,
+  });
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      config: describe(configuration, "config.v1+json"),
+      layers: blobs.map((blob) => describe(blob, "layer.v1.tar+gzip")),
+    }),
+  );
+  const index = {
+    schemaVersion: 2,
+    manifests: [{ ...describe(manifest, "manifest.v1+json"), annotations: { "org.opencontainers.image.ref.name": name } }],
+  };
   const entries: TarMember[] = [
     { name: "index.json", content: JSON.stringify(index) },
     ...[manifest, configuration, ...blobs].map((bytes) => ({ name: `blobs/${digest(bytes).replace(":", "/")}`, content: bytes })),

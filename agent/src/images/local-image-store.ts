@@ -1,80 +1,75 @@
-import { link, mkdir, readFile, rename, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
-import { type Archive, stageArchive } from "./archive.ts";
+import { stageArchive } from "./archive.ts";
+import { findImages } from "./archive-images.ts";
+import { ContentStore, type StagedContent } from "./content-store.ts";
+import { credentialsFor, type RegistryCredentials } from "./credentials.ts";
 import { writeDurably } from "./durable-file.ts";
-import type { ImageStore, LocalImage } from "./image-store.ts";
-import { unpackLayer } from "./layers.ts";
-import {
-  type Descriptor,
-  isIndex,
-  type Manifest,
-  parseConfiguration,
-  parseDockerSave,
-  parseIndex,
-  parseJson,
-  parseManifest,
-} from "./manifest.ts";
-import { formatReference, parseReference } from "./reference.ts";
+import { pullImage } from "./image-pull.ts";
+import type { ImagePuller, ImageStore, LocalImage, PullOptions, PullProgress } from "./image-store.ts";
+import { parseConfiguration, parseJson, parseManifest } from "./manifest.ts";
+import { explainNodeFault } from "./node-fault.ts";
+import { formatReference, type ImageReference, parseReference } from "./reference.ts";
+import { RegistryClient } from "./registry-client.ts";
+import { RegistryHttp, type RegistrySettings } from "./registry-http.ts";
+import { SharedWork } from "./shared-work.ts";
+import type { StagedImage } from "./staged-image.ts";
 
 const limits = { maxMembers: 10_000, maxBytes: 64 * 2 ** 30, maxEntries: 1_000_000, maxLayerBytes: 64 * 2 ** 30 };
 
 export interface LocalImageStoreOptions {
   /** Folder of the store; made when absent. Blobs, layers and upper folders of containers must be on one file system that overlayfs takes. */
   readonly folder: string;
-  readonly files: HostFiles;
+  readonly files: Pick<HostFiles, "removeTree" | "openLayer">;
   /** As Go and image indexes spell it: "amd64", "arm64". */
   readonly architecture: string;
+  readonly registries?: RegistrySettings;
+  readonly log?: { warn(fields: object, message: string): void };
 }
 
-/** What images.json holds: which manifest each name stands for. Everything else is content-addressed. */
+/** What images.json holds: which manifest each name, by tag or by digest, stands for. Everything else is content-addressed. */
 interface NameTable {
   readonly names: Readonly<Record<string, string>>;
 }
 
-/** An image whose every part lies verified in the staging folder. */
-interface StagedImage {
-  readonly manifest: Buffer;
-  readonly manifestDigest: string;
-  readonly names: readonly string[];
-  /** Staged path of each blob, configuration and layers. */
-  readonly blobs: ReadonlyMap<string, string>;
-}
-
 /**
- * The node's images:
+ * The node's images: a ContentStore, and FOLDER/images.json, which is written last, so that a crash leaves only content without a name.
  *
- *     FOLDER/blobs/sha256/<hex>    manifests, configurations, layers as they came
- *     FOLDER/layers/<hex>/         each layer unpacked once, named by its uncompressed digest
- *     FOLDER/images.json           name -> manifest digest; written last, so a crash leaves only unnamed blobs
- *     FOLDER/staging/              work under way; emptied at start
+ * An image that is there is there for every pod: that a pod may not use a private image which another one pulled needs a check with
+ * the registry (imagePullPolicy Always makes one) until rights are remembered beside the names.
  */
-export class LocalImageStore implements ImageStore {
+export class LocalImageStore implements ImageStore, ImagePuller {
   readonly #options: LocalImageStoreOptions;
-  #names: Readonly<Record<string, string>>;
+  readonly #content: ContentStore;
+  readonly #http: RegistryHttp;
   readonly #images = new Map<string, LocalImage>();
-  readonly #unpacking = new Map<string, Promise<void>>();
+  readonly #pulls = new SharedWork<LocalImage>();
+  readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>();
+  readonly #restoring = new SharedWork<void>();
+  #names: Readonly<Record<string, string>> = {};
   /** Changes to the name table, one after another. */
   #writing: Promise<unknown> = Promise.resolve();
-  #staged = 0;
 
-  private constructor(options: LocalImageStoreOptions, names: Readonly<Record<string, string>>) {
+  private constructor(options: LocalImageStoreOptions, content: ContentStore) {
     this.#options = options;
-    this.#names = names;
+    this.#content = content;
+    this.#http = new RegistryHttp(options.registries ?? {});
   }
 
-  /** Opens or makes the store and clears what an earlier process left half done. */
+  /** Opens or makes the store and clears what an earlier process left half done. An image that cannot be read loses its names. */
   static async open(options: LocalImageStoreOptions): Promise<LocalImageStore> {
-    const { folder, files } = options;
-    await files.removeTree(join(folder, "staging"));
-    for (const name of ["blobs/sha256", "layers", "staging"]) await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
-    const table = await readFile(join(folder, "images.json"), "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return '{"names":{}}';
-      throw error;
-    });
-    const store = new LocalImageStore(options, (JSON.parse(table) as NameTable).names);
-    for (const digest of new Set(Object.values(store.#names))) await store.#readImage(digest);
+    const { folder, files, log } = options;
+    const layerLimits = { maxEntries: limits.maxEntries, maxBytes: limits.maxLayerBytes };
+    const store = new LocalImageStore(options, await ContentStore.open({ folder, files, layerLimits }));
+    const names = Object.entries(await readNames(join(folder, "images.json")));
+    for (const digest of new Set(names.map(([, manifest]) => manifest))) {
+      await store
+        .#readImage(digest)
+        .catch((error: unknown) => log?.warn({ err: error, manifest: digest }, "image cannot be read and is forgotten"));
+    }
+    store.#names = Object.fromEntries(names.filter(([, manifest]) => store.#images.has(manifest)));
     return store;
   }
 
@@ -95,117 +90,151 @@ export class LocalImageStore implements ImageStore {
   }
 
   async load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]> {
-    const staging = join(this.#options.folder, "staging", `load-${++this.#staged}`);
-    await mkdir(staging, { mode: 0o700 });
     try {
-      const images = await this.#stageImages(await stageArchive(archive, staging, limits, signal));
-      for (const image of images) await this.#admit(image, signal);
-      await this.#rename(images);
-      return images.flatMap((image) => image.names);
-    } finally {
-      await this.#options.files.removeTree(staging);
+      return await this.#content.withStaging(async (staging) => {
+        const members = await stageArchive(archive, staging, limits, signal);
+        const images: StagedImage[] = [];
+        for (const found of await findImages(members, staging, this.#options.architecture)) {
+          const content: StagedContent = { blobs: new Map(found.blobs), layers: new Map(), verified: [] };
+          for (const [i, { digest: blob }] of found.parsed.layers.entries()) {
+            const name = { blob, diffId: found.diffIds[i] ?? "" };
+            if (!(await this.#content.isReady(name)))
+              await this.#content.stageLayer(name, found.blobs.get(blob) ?? "", staging, content, signal);
+          }
+          images.push({ ...found, digests: [], content });
+        }
+        await this.#commit(images);
+        return images.flatMap((image) => image.names);
+      });
+    } catch (error) {
+      throw explainNodeFault(error, "the archive's images", this.#options.folder);
     }
+  }
+
+  async pull(name: string, { credentials = [], signal, progress }: PullOptions): Promise<LocalImage> {
+    const reference = parseReference(name);
+    const usable = credentialsFor(credentials, reference);
+    // Who has other credentials must be asked for them: joining would be getting the image on somebody else's login.
+    const key = JSON.stringify([formatReference(reference), usable]);
+    const listeners = this.#progress.get(key) ?? new Set();
+    this.#progress.set(key, listeners);
+    if (progress) listeners.add(progress);
+    const tell = (now: PullProgress) => {
+      for (const listener of listeners) listener(now);
+    };
+    try {
+      return await this.#pulls.run(key, signal, (shared) => this.#pullAs(reference, usable, shared, tell));
+    } finally {
+      if (progress) listeners.delete(progress);
+      if (listeners.size === 0) this.#progress.delete(key);
+    }
+  }
+
+  /** Tries one login after the other, as long as the registry refuses. */
+  async #pullAs(
+    reference: ImageReference,
+    usable: readonly RegistryCredentials[],
+    signal: AbortSignal,
+    progress: (progress: PullProgress) => void,
+  ): Promise<LocalImage> {
+    const logins = usable.length > 0 ? usable : [undefined];
+    for (const [i, credentials] of logins.entries()) {
+      const client = new RegistryClient({ http: this.#http, reference, ...(credentials && { credentials }) });
+      try {
+        return await this.#pull(reference, client, signal, progress);
+      } catch (error) {
+        if (i === logins.length - 1 || !isRefused(error))
+          throw explainNodeFault(error, `image "${formatReference(reference)}"`, this.#options.folder);
+      }
+    }
+    throw new TesseraError("InternalError", "a pull without any attempt");
+  }
+
+  async #pull(
+    reference: ImageReference,
+    client: RegistryClient,
+    signal: AbortSignal,
+    progress: (progress: PullProgress) => void,
+  ): Promise<LocalImage> {
+    const content = this.#content;
+    const { architecture } = this.#options;
+    return await content.withStaging(async (staging) => {
+      const image = await pullImage({ client, reference, content, staging, architecture, maxBytes: limits.maxBytes, signal, progress });
+      await this.#commit([image]);
+      const local = this.#describe(image.manifestDigest);
+      if (local === undefined) throw new TesseraError("InternalError", `image ${image.manifestDigest} is gone right after it was pulled`);
+      return local;
+    });
   }
 
   async prepareRootfs(image: LocalImage): Promise<string[]> {
-    const present = await Promise.all(image.layers.map((diffId) => exists(this.#layerFolder(diffId))));
-    if (present.includes(false)) {
-      const digest = Object.entries(this.#names).find(([name]) => image.names.includes(name))?.[1];
-      if (digest === undefined) throw new TesseraError("NotFound", `image ${image.id} is no longer on this node`);
-      await this.#unpackAll(
-        parseManifest(parseJson(await readFile(this.#blob(digest)), digest), digest),
-        image.layers,
-        new AbortController().signal,
-      );
-    }
-    return image.layers.map((diffId) => this.#layerFolder(diffId)).reverse();
+    const present = await Promise.all(image.layers.map((diffId) => this.#content.hasLayer(diffId)));
+    if (present.includes(false))
+      await this.#restoring.run(image.id, new AbortController().signal, (signal) => this.#restore(image, signal));
+    return image.layers.map((diffId) => this.#content.layerPath(diffId)).reverse();
   }
 
-  /** Finds the images of an archive; every blob they name is verified to be there with the right digest. */
-  async #stageImages(archive: Archive): Promise<StagedImage[]> {
-    if (archive.find("manifest.json")) return await stageDockerSave(archive);
-    if (archive.find("index.json")) return await stageOciLayout(archive, this.#options.architecture);
-    throw new TesseraError("Invalid", "the archive holds no image: neither index.json (OCI layout) nor manifest.json (docker save)");
-  }
-
-  async #admit(image: StagedImage, signal: AbortSignal): Promise<void> {
-    const manifest = parseManifest(parseJson(image.manifest, "manifest"), "manifest");
-    for (const [digest, path] of image.blobs) await linkUnlessThere(path, this.#blob(digest));
-    await writeDurably(this.#blob(image.manifestDigest), image.manifest);
-    const configuration = await this.#readConfiguration(manifest.config.digest);
-    if (configuration.diffIds.length !== manifest.layers.length)
-      throw new TesseraError(
-        "Invalid",
-        `image ${manifest.config.digest} has ${manifest.layers.length} layers, its configuration names ${configuration.diffIds.length}`,
-      );
-    await this.#unpackAll(manifest, configuration.diffIds, signal);
-    await this.#readImage(image.manifestDigest);
-  }
-
-  async #unpackAll(manifest: Manifest, diffIds: readonly string[], signal: AbortSignal): Promise<void> {
-    for (const [i, layer] of manifest.layers.entries()) {
-      const diffId = diffIds[i];
-      if (diffId !== undefined) await this.#unpackOnce(this.#blob(layer.digest), diffId, signal);
-    }
-  }
-
-  /** Two images that share a layer unpack it once, also at the same moment. */
-  async #unpackOnce(blobPath: string, diffId: string, signal: AbortSignal): Promise<void> {
-    let running = this.#unpacking.get(diffId);
-    if (!running) {
-      running = this.#unpack(blobPath, diffId, signal).finally(() => this.#unpacking.delete(diffId));
-      this.#unpacking.set(diffId, running);
-    }
-    await running;
-  }
-
-  async #unpack(blobPath: string, diffId: string, signal: AbortSignal): Promise<void> {
-    const { folder, files } = this.#options;
-    const target = this.#layerFolder(diffId);
-    if (await exists(target)) return;
-    const partial = join(folder, "staging", `layer-${++this.#staged}`);
-    await mkdir(partial, { mode: 0o755 });
-    try {
-      const writer = files.openLayer(partial);
-      const layerLimits = { maxEntries: limits.maxEntries, maxBytes: limits.maxLayerBytes };
-      await unpackLayer({ blobPath, diffId }, { root: partial, writer, limits: layerLimits, signal });
-      await rename(partial, target);
-    } catch (error) {
-      await files.removeTree(partial);
-      throw error;
-    }
-  }
-
-  /** Points the images' names at them, all in one write. */
-  async #rename(images: readonly StagedImage[]): Promise<void> {
-    const write = this.#writing.then(async () => {
-      const names = { ...this.#names };
-      for (const image of images) for (const name of image.names) names[name] = image.manifestDigest;
-      await writeDurably(
-        join(this.#options.folder, "images.json"),
-        Buffer.from(`${JSON.stringify({ names } satisfies NameTable, undefined, 1)}\n`),
-      );
-      this.#names = names;
+  /** Unpacks again what was removed behind the store's back. */
+  async #restore(image: LocalImage, signal: AbortSignal): Promise<void> {
+    const digest = [...this.#images].find(([, { id }]) => id === image.id)?.[0];
+    if (digest === undefined) throw new TesseraError("NotFound", `image ${image.id} is no longer on this node`);
+    const manifest = parseManifest(parseJson(await this.#readBlob(digest), digest), digest);
+    await this.#content.withStaging(async (staging) => {
+      const staged: StagedContent = { blobs: new Map(), layers: new Map(), verified: [] };
+      for (const [i, layer] of manifest.layers.entries()) {
+        const name = { blob: layer.digest, diffId: image.layers[i] ?? "" };
+        if (!(await this.#content.isReady(name)))
+          await this.#content.stageLayer(name, this.#content.blobPath(layer.digest), staging, staged, signal);
+      }
+      await this.#change(() => this.#content.place(staged));
     });
-    this.#writing = write.catch(() => undefined);
-    await write;
+  }
+
+  /** Gives images their place and their names, all of them or none. */
+  async #commit(images: readonly StagedImage[]): Promise<void> {
+    await this.#change(async () => {
+      const undo: (() => Promise<void>)[] = [];
+      try {
+        const names: Record<string, string> = { ...this.#names };
+        for (const image of images) {
+          undo.push(await this.#content.place(image.content));
+          await this.#readImage(image.manifestDigest);
+          for (const name of [...image.names, ...image.digests]) names[name] = image.manifestDigest;
+        }
+        const isNews = Object.entries(names).some(([name, digest]) => this.#names[name] !== digest);
+        if (isNews) await writeNames(join(this.#options.folder, "images.json"), names);
+        this.#names = names;
+      } catch (error) {
+        for (const step of undo.reverse()) await step();
+        throw error;
+      }
+    });
+  }
+
+  async #change<T>(work: () => Promise<T>): Promise<T> {
+    const change = this.#writing.then(work);
+    this.#writing = change.catch(() => undefined);
+    return await change;
   }
 
   async #readImage(manifestDigest: string): Promise<void> {
-    const manifest = parseManifest(parseJson(await readFile(this.#blob(manifestDigest)), manifestDigest), manifestDigest);
-    const configuration = await this.#readConfiguration(manifest.config.digest);
+    const manifest = parseManifest(parseJson(await this.#readBlob(manifestDigest), manifestDigest), manifestDigest);
+    const { digest, size } = manifest.config;
+    const configuration = parseConfiguration(parseJson(await this.#readBlob(digest), digest), `configuration ${digest}`);
+    for (const [i, layer] of manifest.layers.entries())
+      this.#content.noteVerified({ blob: layer.digest, diffId: configuration.diffIds[i] ?? "" });
     this.#images.set(manifestDigest, {
-      id: manifest.config.digest,
+      id: digest,
       names: [],
       digests: [],
-      sizeBytes: manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size),
+      sizeBytes: manifest.layers.reduce((sum, layer) => sum + layer.size, size),
       layers: configuration.diffIds,
       config: configuration.config,
     });
   }
 
-  async #readConfiguration(digest: string) {
-    return parseConfiguration(parseJson(await readFile(this.#blob(digest)), `configuration ${digest}`), `configuration ${digest}`);
+  async #readBlob(digest: string): Promise<Buffer> {
+    return await readFile(this.#content.blobPath(digest));
   }
 
   #described(): LocalImage[] {
@@ -215,124 +244,26 @@ export class LocalImageStore implements ImageStore {
   #describe(manifestDigest: string): LocalImage | undefined {
     const image = this.#images.get(manifestDigest);
     if (!image) return undefined;
-    const names = Object.entries(this.#names).flatMap(([name, digest]) => (digest === manifestDigest ? [name] : []));
-    const repositories = new Set(names.map((name) => name.replace(/:[^:/]*$/, "")));
-    return { ...image, names, digests: [...repositories].map((repository) => `${repository}@${manifestDigest}`) };
-  }
-
-  #blob(digest: string): string {
-    return join(this.#options.folder, "blobs/sha256", digest.replace("sha256:", ""));
-  }
-
-  #layerFolder(diffId: string): string {
-    return join(this.#options.folder, "layers", diffId.replace("sha256:", ""));
+    const all = Object.entries(this.#names).flatMap(([name, digest]) => (digest === manifestDigest ? [name] : []));
+    const names = all.filter((name) => !name.includes("@"));
+    const ofManifest = names.map((name) => `${name.replace(/:[^:/]*$/, "")}@${manifestDigest}`);
+    return { ...image, names, digests: [...new Set([...all.filter((name) => name.includes("@")), ...ofManifest])] };
   }
 }
 
-async function stageDockerSave(archive: Archive): Promise<StagedImage[]> {
-  const images: StagedImage[] = [];
-  for (const entry of parseDockerSave(parseJson(await archive.read("manifest.json"), "manifest.json"))) {
-    const config = requireMember(archive, entry.config);
-    const layers = entry.layers.map((name) => requireMember(archive, name));
-    // The old format has no manifest; this one says the same, so both kinds are alike from here on.
-    const manifest = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: "application/vnd.oci.image.manifest.v1+json",
-        config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config.digest, size: config.size },
-        layers: layers.map((layer) => ({ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: layer.digest, size: layer.size })),
-      }),
-    );
-    images.push({
-      manifest,
-      manifestDigest: await digestOf(manifest),
-      names: entry.names.map((name) => formatReference(parseReference(name))),
-      blobs: new Map([config, ...layers].map((file) => [file.digest, file.path])),
-    });
+function isRefused(error: unknown): boolean {
+  return error instanceof TesseraError && ["Unauthorized", "Forbidden", "NotFound"].includes(error.reason);
+}
+
+async function readNames(path: string): Promise<NameTable["names"]> {
+  try {
+    return (JSON.parse(await readFile(path, "utf8")) as NameTable).names;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    throw error;
   }
-  return images;
 }
 
-async function stageOciLayout(archive: Archive, architecture: string): Promise<StagedImage[]> {
-  const images: StagedImage[] = [];
-  for (const descriptor of parseIndex(parseJson(await archive.read("index.json"), "index.json"), "index.json")) {
-    const found = await choosePlatform(archive, descriptor, architecture);
-    const manifest = await archive.read(blobName(found));
-    const parsed = parseManifest(parseJson(manifest, found.digest), found.digest);
-    const blobs = [parsed.config, ...parsed.layers].map((part) => requireBlob(archive, part));
-    images.push({
-      manifest,
-      manifestDigest: requireBlob(archive, found).digest,
-      names: layoutNames(descriptor),
-      blobs: new Map(blobs.map((file) => [file.digest, file.path])),
-    });
-  }
-  if (images.length === 0) throw new TesseraError("Invalid", "index.json lists no image");
-  return images;
-}
-
-async function choosePlatform(archive: Archive, descriptor: Descriptor, architecture: string): Promise<Descriptor> {
-  const value = parseJson(await archive.read(blobName(requireBlobOf(archive, descriptor))), descriptor.digest);
-  if (!isIndex(value)) return descriptor;
-  const choices = parseIndex(value, descriptor.digest);
-  const match = choices.find((choice) => choice.platform?.os === "linux" && choice.platform.architecture === architecture);
-  if (match) return match;
-  const offered = choices.map((choice) => `${choice.platform?.os ?? "?"}/${choice.platform?.architecture ?? "?"}`).join(", ");
-  throw new TesseraError("Invalid", `no image for linux/${architecture} in ${descriptor.digest}; it has ${offered}`);
-}
-
-/** containerd and docker put the whole name in one annotation; others put a name, or only a tag, in ref.name. */
-function layoutNames(descriptor: Descriptor): string[] {
-  const full = descriptor.annotations["io.containerd.image.name"];
-  const ref = descriptor.annotations["org.opencontainers.image.ref.name"];
-  const name = full ?? (ref !== undefined && /[/:]/.test(ref) ? ref : undefined);
-  if (name === undefined)
-    throw new TesseraError(
-      "Invalid",
-      `image ${descriptor.digest} has no name: annotate it with org.opencontainers.image.ref.name=NAME:TAG in index.json`,
-    );
-  return [formatReference(parseReference(name))];
-}
-
-function requireBlobOf(archive: Archive, descriptor: Descriptor): Descriptor {
-  requireBlob(archive, descriptor);
-  return descriptor;
-}
-
-function requireBlob(archive: Archive, descriptor: Descriptor) {
-  const file = requireMember(archive, blobName(descriptor));
-  if (file.digest !== descriptor.digest)
-    throw new TesseraError("Invalid", `digest mismatch: the archive says ${descriptor.digest}, the content is ${file.digest}`);
-  return file;
-}
-
-function requireMember(archive: Archive, name: string) {
-  const file = archive.find(name);
-  if (!file) throw new TesseraError("Invalid", `the archive has no member "${name}"`);
-  return file;
-}
-
-function blobName(descriptor: Descriptor): string {
-  return `blobs/${descriptor.digest.replace(":", "/")}`;
-}
-
-async function digestOf(bytes: Uint8Array): Promise<string> {
-  return `sha256:${Buffer.from(await crypto.subtle.digest("SHA-256", new Uint8Array(bytes))).toString("hex")}`;
-}
-
-/** A blob that is there already has the same content, for its name is its digest. */
-async function linkUnlessThere(path: string, blob: string): Promise<void> {
-  await link(path, blob).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "EEXIST") throw error;
-  });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return false;
-      throw error;
-    },
-  );
+async function writeNames(path: string, names: NameTable["names"]): Promise<void> {
+  await writeDurably(path, Buffer.from(`${JSON.stringify({ names } satisfies NameTable, undefined, 1)}\n`));
 }

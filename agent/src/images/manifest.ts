@@ -2,6 +2,7 @@
  * Parsers of what archives and registries hold: OCI image index, manifest and configuration (image-spec v1.1), and
  * the manifest.json of `docker save`. Outside data is unknown until one of these returned a type.
  */
+import { createHash } from "node:crypto";
 import { TesseraError } from "@tessera/proto";
 import type { ImageConfig } from "./image-store.ts";
 
@@ -10,7 +11,7 @@ export interface Descriptor {
   readonly digest: string;
   readonly size: number;
   readonly annotations: Readonly<Record<string, string>>;
-  readonly platform?: { readonly os: string; readonly architecture: string };
+  readonly platform?: { readonly os: string; readonly architecture: string; readonly variant: string };
 }
 
 export interface Manifest {
@@ -28,13 +29,37 @@ export interface ImageConfiguration {
   readonly config: ImageConfig;
   /** Digests of the uncompressed layers, lowest first. */
   readonly diffIds: readonly string[];
+  /** "linux/amd64", "" when it does not say. */
+  readonly platform: string;
 }
 
 const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
-/** JSON of at most 4 MiB; larger metadata is an attack, not an image. */
+/** Larger metadata is an attack, not an image. */
+export const MAX_METADATA_BYTES = 4 << 20;
+/** overlayfs takes no more lower folders. */
+const MAX_LAYERS = 500;
+
+const ociManifest = "application/vnd.oci.image.manifest.v1+json";
+const ociIndex = "application/vnd.oci.image.index.v1+json";
+const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json";
+const dockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+/** What a registry is asked for. */
+export const manifestTypes: readonly string[] = [ociIndex, ociManifest, dockerList, dockerManifest];
+
+const configTypes: ReadonlySet<string> = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+]);
+
+/** Layers of both worlds, also such as may not be passed on; how they are compressed their first bytes tell. */
+const layerType =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
+
+/** JSON of at most MAX_METADATA_BYTES. */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
-  if (bytes.length > 4 << 20) throw invalid(`${what} is ${bytes.length} bytes long; at most 4 MiB are read`);
+  if (bytes.length > MAX_METADATA_BYTES) throw invalid(`${what} is ${bytes.length} bytes long; at most ${MAX_METADATA_BYTES} are read`);
   try {
     return JSON.parse(Buffer.from(bytes).toString("utf8"));
   } catch (cause) {
@@ -46,12 +71,50 @@ export function parseIndex(value: unknown, what: string): Descriptor[] {
   return list(record(value, what)["manifests"], `${what}: manifests`).map((item, i) => parseDescriptor(item, `${what}: manifests[${i}]`));
 }
 
+/** Throws TesseraError "UnsupportedMediaType" for what is sound but no image of these times. */
 export function parseManifest(value: unknown, what: string): Manifest {
   const manifest = record(value, what);
-  return {
-    config: parseDescriptor(manifest["config"], `${what}: config`),
-    layers: list(manifest["layers"], `${what}: layers`).map((item, i) => parseDescriptor(item, `${what}: layers[${i}]`)),
-  };
+  if (manifest["schemaVersion"] === 1)
+    throw new TesseraError(
+      "UnsupportedMediaType",
+      `${what} has Docker's schema 1, which is no longer supported: push the image again with a tool of today`,
+    );
+  const config = parseDescriptor(manifest["config"], `${what}: config`);
+  if (!configTypes.has(config.mediaType))
+    throw new TesseraError(
+      "UnsupportedMediaType",
+      `${what} is no container image: its configuration has the media type "${config.mediaType}"`,
+    );
+  const layers = list(manifest["layers"], `${what}: layers`).map((item, i) => parseDescriptor(item, `${what}: layers[${i}]`));
+  if (layers.length > MAX_LAYERS) throw invalid(`${what} has ${layers.length} layers; overlayfs takes ${MAX_LAYERS}`);
+  for (const { mediaType } of layers) {
+    if (!layerType.test(mediaType))
+      throw new TesseraError("UnsupportedMediaType", `${what} has a layer of the unknown media type "${mediaType}"`);
+  }
+  return { config, layers };
+}
+
+/** The choice for a node in an index. Throws TesseraError "NotFound" that says what there is. */
+export function selectPlatform(choices: readonly Descriptor[], architecture: string, what: string): Descriptor {
+  const matching = choices.filter(({ platform }) => platform?.os === "linux" && platform.architecture === architecture);
+  // A variant asks for more than every processor of the architecture has; for arm64 "v8" is the first.
+  const plain = matching.find(({ platform }) => platform?.variant === "" || platform?.variant === "v8");
+  const chosen = plain ?? matching[0];
+  if (chosen !== undefined) return chosen;
+  const offered = choices
+    .map(({ platform }) => `${platform?.os ?? "?"}/${platform?.architecture ?? "?"}`)
+    .filter((name) => name !== "unknown/unknown");
+  throw new TesseraError("NotFound", `no image for linux/${architecture} in ${what}; it has ${offered.slice(0, 20).join(", ") || "none"}`);
+}
+
+/** Throws TesseraError "Invalid" when manifest and configuration do not fit each other or this node. */
+export function checkConfiguration(configuration: ImageConfiguration, manifest: Manifest, architecture: string): void {
+  const { digest } = manifest.config;
+  const { diffIds, platform } = configuration;
+  if (diffIds.length !== manifest.layers.length)
+    throw invalid(`image ${digest} has ${manifest.layers.length} layers, its configuration names ${diffIds.length}`);
+  if (platform !== `linux/${architecture}` && platform !== "")
+    throw invalid(`image ${digest} is for ${platform}, this node is linux/${architecture}`);
 }
 
 export function parseDockerSave(value: unknown): DockerSaveEntry[] {
@@ -69,8 +132,11 @@ export function parseConfiguration(value: unknown, what: string): ImageConfigura
   const image = record(value, what);
   const config = image["config"] === undefined || image["config"] === null ? {} : record(image["config"], `${what}: config`);
   const rootfs = record(image["rootfs"], `${what}: rootfs`);
+  const architecture = optionalText(image["architecture"], `${what}: architecture`);
+  const os = optionalText(image["os"], `${what}: os`);
   const stopSignal = optionalText(config["StopSignal"], `${what}: StopSignal`);
   return {
+    platform: architecture === "" ? "" : `${os === "" ? "linux" : os}/${architecture}`,
     diffIds: strings(rootfs["diff_ids"], `${what}: rootfs.diff_ids`).map((digest) => checkDigest(digest, what)),
     config: {
       entrypoint: strings(config["Entrypoint"], `${what}: Entrypoint`),
@@ -83,6 +149,10 @@ export function parseConfiguration(value: unknown, what: string): ImageConfigura
       ...(stopSignal !== "" && { stopSignal }),
     },
   };
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
 export function checkDigest(digest: string, what: string): string {
@@ -109,6 +179,7 @@ function parseDescriptor(value: unknown, what: string): Descriptor {
       platform: {
         os: text(platform["os"], `${what}: platform.os`),
         architecture: text(platform["architecture"], `${what}: platform.architecture`),
+        variant: optionalText(platform["variant"], `${what}: platform.variant`),
       },
     }),
   };
