@@ -25,13 +25,17 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly tokens: TokenTable;
   readonly log: Logger;
   readonly now: () => number;
+  /** How long a request may wait for a version that the cache has not seen yet. */
+  readonly freshnessTimeoutMs?: number;
 }
 
 /** The HTTPS API over all that it serves. */
 export function createApi(options: ApiOptions): HttpsServer {
   const { registry, store, events, nodeStreams, tokens, log, now } = options;
   const resources: ServedResource[] = [
-    ...registry.all().map((resource) => ({ resource, reader: new StoredReader({ resource, store }) })),
+    ...registry
+      .all()
+      .map((resource) => ({ resource, reader: new StoredReader({ resource, store, freshnessTimeoutMs: options.freshnessTimeoutMs }) })),
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
   ];
   const virtual = [selfSubjectReviews];

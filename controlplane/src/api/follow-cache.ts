@@ -12,6 +12,8 @@ export interface FollowOptions {
   readonly query: WatchQuery;
   /** The newest revision of the store. */
   readonly currentRevision: () => Promise<number>;
+  /** How long to wait for a version that the cache has not seen yet. */
+  readonly freshnessTimeoutMs: number;
   readonly bookmarkIntervalMs?: number;
 }
 
@@ -23,7 +25,7 @@ export async function* followCache(options: FollowOptions): AsyncGenerator<reado
   const { cache, query } = options;
   const { selection, signal, resourceVersion } = query;
   const wanted = resourceVersion === "" ? await options.currentRevision() : parseResourceVersion(resourceVersion);
-  await waitForRevision(cache, wanted, signal);
+  await waitForRevision(cache, wanted, { signal, timeoutMs: options.freshnessTimeoutMs });
   const startsAnywhere = query.initialEvents !== "none" || resourceVersion === "" || resourceVersion === "0";
   // From here to the end of the snapshot nothing is awaited: revision and objects belong together.
   const from = startsAnywhere ? cache.revision : wanted;
@@ -40,7 +42,7 @@ async function* followChanges({ cache, query, ...options }: FollowOptions, from:
   const iterator = cache.watch(from, query.signal)[Symbol.asyncIterator]();
   const interval = query.bookmarks ? (options.bookmarkIntervalMs ?? bookmarkIntervalMs) : undefined;
   try {
-    let next = iterator.next();
+    let next = ahead(iterator.next());
     for (;;) {
       const result = await (interval === undefined ? next : withDeadline(next, interval));
       if (result === undefined) {
@@ -49,13 +51,19 @@ async function* followChanges({ cache, query, ...options }: FollowOptions, from:
         continue;
       }
       if (result.done === true) return;
-      next = iterator.next();
+      next = ahead(iterator.next());
       const items = result.value.flatMap((event) => translate(event, query.selection));
       if (items.length > 0) yield items;
     }
   } finally {
     await iterator.return?.();
   }
+}
+
+/** A promise that is awaited only when the reader comes back for more: that it fails meanwhile is not forgotten, but no accident either. */
+function ahead<V>(promise: Promise<V>): Promise<V> {
+  promise.catch(() => {});
+  return promise;
 }
 
 /** What the promise brings, or undefined after the deadline; the promise can then be waited for again. */

@@ -186,9 +186,21 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   response.flushHeaders();
   for await (const piece of body) {
     if (response.closed) return;
-    if (!response.write(piece)) await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (!response.write(piece)) await writable(response);
   }
   response.end();
+}
+
+/** Resolves when the response takes more, or is gone. */
+function writable(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done).off("close", done);
+      resolve();
+    };
+    response.once("drain", done).once("close", done);
+    if (response.closed) done();
+  });
 }
 
 function compress(body: Buffer): Promise<Buffer> {

@@ -1,9 +1,6 @@
 import { TesseraError } from "@tessera/proto";
 import type { ResourceCache } from "../store/cache.ts";
 
-/** How long a request may wait for a version that the cache has not seen yet. */
-const freshnessTimeoutMs = 3000;
-
 /** The number in a resourceVersion; throws TesseraError "BadRequest" for anything else. */
 export function parseResourceVersion(text: string): number {
   const revision = /^\d+$/.test(text) ? Number(text) : Number.NaN;
@@ -14,10 +11,14 @@ export function parseResourceVersion(text: string): number {
 }
 
 /** Waits until the cache is not older than `revision`. */
-export async function waitForRevision<T>(cache: ResourceCache<T>, revision: number, signal: AbortSignal): Promise<void> {
+export async function waitForRevision<T>(
+  cache: ResourceCache<T>,
+  revision: number,
+  options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<void> {
   if (cache.revision >= revision) return;
   try {
-    await cache.waitFor(revision, { timeoutMs: freshnessTimeoutMs, signal });
+    await cache.waitFor(revision, options);
   } catch (cause) {
     if (!(cause instanceof TesseraError && cause.reason === "Timeout")) throw cause;
     throw new TesseraError("Timeout", `Too large resource version: ${revision}, current: ${cache.revision}`, {

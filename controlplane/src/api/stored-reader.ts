@@ -14,23 +14,32 @@ import { parseResourceVersion, waitForRevision } from "./resource-version.ts";
 /** Objects a read of the store asks for at once. */
 const storePageSize = 1000;
 
+export interface StoredReaderDependencies {
+  readonly resource: StoredResource<ApiObject>;
+  readonly store: Store;
+  /** How long a request may wait for a version that the cache has not seen yet. Default 3,000. */
+  readonly freshnessTimeoutMs?: number;
+}
+
 /** Reads of a stored resource: from the watch cache wherever its promise allows it, else from the store. */
 export class StoredReader implements ResourceReader {
   readonly definition: AnyDefinition;
   readonly #resource: StoredResource<ApiObject>;
   readonly #cache: ResourceCache<ApiObject>;
   readonly #store: Store;
+  readonly #freshnessTimeoutMs: number;
 
-  constructor(dependencies: { resource: StoredResource<ApiObject>; store: Store }) {
+  constructor(dependencies: StoredReaderDependencies) {
     this.#resource = dependencies.resource;
     this.#cache = dependencies.resource.cache;
     this.#store = dependencies.store;
     this.definition = dependencies.resource.definition;
+    this.#freshnessTimeoutMs = dependencies.freshnessTimeoutMs ?? 3000;
   }
 
   async get(namespace: string, name: string, resourceVersion: string, signal: AbortSignal): Promise<AnyObject> {
     if (resourceVersion === "") return this.#resource.read(namespace, name);
-    await waitForRevision(this.#cache, parseResourceVersion(resourceVersion), signal);
+    await this.#waitFor(parseResourceVersion(resourceVersion), signal);
     const found = this.#cache.get(namespace, name);
     if (found === undefined) throw this.#resource.notFound(name);
     return found;
@@ -44,12 +53,17 @@ export class StoredReader implements ResourceReader {
       resourceVersionMatch === "Exact" || (resourceVersionMatch === "" && limit > 0 && resourceVersion !== "" && resourceVersion !== "0");
     if (isExact) return this.#listStored(query, parseResourceVersion(resourceVersion), undefined);
     const wanted = resourceVersion === "" ? await this.#store.currentRevision() : parseResourceVersion(resourceVersion);
-    await waitForRevision(this.#cache, wanted, query.signal);
+    await this.#waitFor(wanted, query.signal);
     return this.#listCached(query);
   }
 
   watch(query: WatchQuery): AsyncIterable<readonly WatchItem[]> {
-    return followCache({ cache: this.#cache, query, currentRevision: () => this.#store.currentRevision() });
+    const currentRevision = () => this.#store.currentRevision();
+    return followCache({ cache: this.#cache, query, currentRevision, freshnessTimeoutMs: this.#freshnessTimeoutMs });
+  }
+
+  #waitFor(revision: number, signal: AbortSignal): Promise<void> {
+    return waitForRevision(this.#cache, revision, { signal, timeoutMs: this.#freshnessTimeoutMs });
   }
 
   async #continue(query: ListQuery, token: ContinueToken): Promise<ListResult> {
