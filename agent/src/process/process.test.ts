@@ -1,0 +1,365 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { Container, PodSpec, TesseraError } from "@tessera/proto";
+import { ReferencedObjects } from "../objects/referenced-objects.ts";
+import { container, pod } from "../pod/testing/pod-builder.ts";
+import { containerCapabilities } from "./capabilities.ts";
+import { podHostname, podHosts, podResolvConf } from "./dns.ts";
+import { containerEnv } from "./env.ts";
+import { expand } from "./expansion.ts";
+import { fieldValue, type PodFacts, resourceValue } from "./fields.ts";
+import { readImageFile } from "./image-file.ts";
+import { containerMounts } from "./mounts.ts";
+import { containerResources, oomScoreAdj, podResources } from "./resources.ts";
+import { signalNumber } from "./signals.ts";
+import { podSysctls } from "./sysctls.ts";
+import { resolveUser } from "./user.ts";
+
+const FACTS: PodFacts = { hostAddresses: ["192.0.2.1"], podAddresses: ["10.64.1.7"], nodeCpuMillis: 2000, nodeMemoryBytes: 8 * 2 ** 30 };
+
+function refuses(work: () => unknown, reason: string, message: RegExp): void {
+  assert.throws(work, (error: TesseraError) => {
+    assert.equal(error.reason, reason);
+    assert.match(error.message, message);
+    return true;
+  });
+}
+
+describe("expansion of $(NAME)", () => {
+  const values: Record<string, string> = { A: "1", EMPTY: "", "B.C": "dotted" };
+  const cases: [text: string, expected: string][] = [
+    ["$(A)", "1"],
+    ["$(A)$(A)", "11"],
+    ["x$(EMPTY)y", "xy"],
+    ["$(B.C)", "dotted"],
+    ["$(UNKNOWN)", "$(UNKNOWN)"],
+    ["$$(A)", "$(A)"],
+    ["$$$(A)", "$1"],
+    ["$$$$(A)", "$$(A)"],
+    ["$A", "$A"],
+    ["$(A", "$(A"],
+    ["$", "$"],
+    ["$()", "$()"],
+  ];
+  for (const [text, expected] of cases)
+    it(`makes ${JSON.stringify(text)} ${JSON.stringify(expected)}`, () =>
+      assert.equal(
+        expand(text, (name) => values[name]),
+        expected,
+      ));
+});
+
+describe("a container's environment", () => {
+  const objects = new ReferencedObjects();
+  const key = { namespace: "default", name: "given" } as const;
+  objects.set({ kind: "ConfigMap", ...key }, { metadata: { resourceVersion: "1" }, data: { colour: "red", "bad=name": "x" } });
+  objects.set(
+    { kind: "Secret", ...key },
+    { metadata: { resourceVersion: "1" }, data: { token: Buffer.from("s3cret").toString("base64") } },
+  );
+  objects.set({ kind: "ConfigMap", namespace: "default", name: "absent" }, undefined);
+
+  const env = (more: Container) =>
+    containerEnv({ pod: pod("a", {}, { labels: { app: "web" } }), container: container("main", more), facts: FACTS, objects });
+
+  it("takes literals, keys, fields and resources, and lets later ones refer to earlier ones", () => {
+    const { values } = env({
+      resources: { limits: { cpu: "1500m" } },
+      env: [
+        { name: "LITERAL", value: "plain" },
+        { name: "COLOUR", valueFrom: { configMapKeyRef: { name: "given", key: "colour" } } },
+        { name: "TOKEN", valueFrom: { secretKeyRef: { name: "given", key: "token" } } },
+        { name: "APP", valueFrom: { fieldRef: { fieldPath: "metadata.labels['app']" } } },
+        { name: "CPUS", valueFrom: { resourceFieldRef: { resource: "limits.cpu" } } },
+        { name: "BOTH", value: "$(LITERAL) $(COLOUR) $(LATER)" },
+        { name: "LATER", value: "too late" },
+        { name: "LITERAL", value: "again" },
+      ],
+    });
+    assert.deepEqual(Object.fromEntries(values), {
+      LITERAL: "again",
+      COLOUR: "red",
+      TOKEN: "s3cret",
+      APP: "web",
+      CPUS: "2",
+      BOTH: "plain red $(LATER)",
+      LATER: "too late",
+    });
+  });
+
+  it("takes all keys of an object with a prefix, over which env wins, and skips what can be no name", () => {
+    const { values, skipped } = env({
+      envFrom: [{ prefix: "P_", configMapRef: { name: "given" } }],
+      env: [{ name: "P_colour", value: "blue" }],
+    });
+    assert.deepEqual(Object.fromEntries(values), { P_colour: "blue" });
+    assert.deepEqual(skipped, ['ConfigMap "given" key "bad=name"']);
+  });
+
+  it("names what is missing, unless it is optional", () => {
+    refuses(
+      () => env({ env: [{ name: "X", valueFrom: { configMapKeyRef: { name: "absent", key: "k" } } }] }),
+      "NotFound",
+      /^configmap "absent" not found$/,
+    );
+    refuses(
+      () => env({ env: [{ name: "X", valueFrom: { configMapKeyRef: { name: "given", key: "k" } } }] }),
+      "NotFound",
+      /^couldn't find key k in ConfigMap default\/given$/,
+    );
+    refuses(() => env({ envFrom: [{ secretRef: { name: "unheard" } }] }), "ServiceUnavailable", /control plane has not sent it/);
+    const { values } = env({
+      envFrom: [{ configMapRef: { name: "absent", optional: true } }],
+      env: [{ name: "X", valueFrom: { configMapKeyRef: { name: "given", key: "k", optional: true } } }],
+    });
+    assert.equal(values.size, 0);
+  });
+});
+
+describe("fields of the pod", () => {
+  const object = pod("a", { serviceAccountName: "robot" }, { labels: { b: "2", a: 'say "1"' }, annotations: { note: "x" } });
+  const cases: [path: string, expected: string][] = [
+    ["metadata.name", "a"],
+    ["metadata.namespace", "default"],
+    ["metadata.uid", "uid-a"],
+    ["metadata.labels", 'a="say \\"1\\""\nb="2"'],
+    ["metadata.labels['b']", "2"],
+    ["metadata.annotations['note']", "x"],
+    ["metadata.annotations['other']", ""],
+    ["spec.nodeName", "node-1"],
+    ["spec.serviceAccountName", "robot"],
+    ["status.hostIP", "192.0.2.1"],
+    ["status.podIP", "10.64.1.7"],
+    ["status.podIPs", "10.64.1.7"],
+  ];
+  for (const [path, expected] of cases) it(path, () => assert.equal(fieldValue(object, FACTS, { fieldPath: path }), expected));
+
+  it("refuses other paths", () =>
+    refuses(() => fieldValue(object, FACTS, { fieldPath: "spec.containers" }), "Invalid", /spec\.containers/));
+
+  it("gives resources in units of the divisor, rounded up, and the node's where there is no limit", () => {
+    const limited = container("main", { resources: { limits: { memory: "100Mi", cpu: "250m" }, requests: { memory: "10M" } } });
+    const value = (resource: string, divisor?: string) => resourceValue(limited, FACTS, { resource, divisor });
+    assert.equal(value("limits.memory"), String(100 * 2 ** 20));
+    assert.equal(value("limits.memory", "1Mi"), "100");
+    assert.equal(value("requests.memory", "1Mi"), "10");
+    assert.equal(value("limits.cpu", "1m"), "250");
+    assert.equal(value("limits.cpu"), "1");
+    assert.equal(value("requests.cpu"), "0");
+    assert.equal(resourceValue(container("main"), FACTS, { resource: "limits.memory", divisor: "1Gi" }), "8");
+  });
+});
+
+describe("accounts of an image", () => {
+  let folder: string;
+  const layer = (name: string) => join(folder, name);
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "tessera-image-"));
+    for (const name of ["upper/etc", "lower/etc", "lower/real", "linked", "fifo/etc", "huge/etc", "whiteout/etc", "loop/etc"]) {
+      await mkdir(join(folder, name), { recursive: true });
+    }
+    await writeFile(layer("lower/etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:101:102::/srv/web:/bin/sh\nbad:x:::\nlast:x:7:8::/:");
+    await writeFile(layer("lower/etc/group"), "root:x:0:\nweb:x:102:\nextra:x:500:web,root\nstaff:x:50:\n");
+    await writeFile(layer("upper/etc/passwd"), "web:x:201:202::/over:/bin/sh\n");
+    await symlink("/real", layer("linked/etc"));
+    await writeFile(layer("lower/real/passwd"), "linked:x:9:9::/:\n");
+    await symlink("/../../../../../../etc/hostname", layer("lower/out"));
+    execFileSync("mkfifo", [layer("fifo/etc/passwd")]);
+    await writeFile(layer("huge/etc/passwd"), "");
+    await truncate(layer("huge/etc/passwd"), 2 ** 31);
+    execFileSync("mknod", [layer("whiteout/etc/passwd"), "c", "0", "0"]);
+    await symlink("passwd", layer("loop/etc/passwd"));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const user = (imageUser: string, more: { pod?: object; container?: object; layers?: string[] } = {}) =>
+    resolveUser({ pod: more.pod ?? {}, container: more.container ?? {}, imageUser, lower: (more.layers ?? ["lower"]).map(layer) });
+
+  it("are found by name and number, with their groups and home", async () => {
+    assert.deepEqual(await user(""), { uid: 0, gid: 0, additionalGids: [0, 500], home: "/root" });
+    assert.deepEqual(await user("web"), { uid: 101, gid: 102, additionalGids: [102, 500], home: "/srv/web" });
+    assert.deepEqual(await user("101"), { uid: 101, gid: 102, additionalGids: [102, 500], home: "/srv/web" });
+    assert.deepEqual(await user("web:staff"), { uid: 101, gid: 50, additionalGids: [50, 500], home: "/srv/web" });
+    assert.deepEqual(await user("4242:17"), { uid: 4242, gid: 17, additionalGids: [17], home: "/" });
+  });
+
+  it("give way to what the pod asks for", async () => {
+    const asked = await user("web", { pod: { runAsUser: 7, fsGroup: 2000, supplementalGroups: [3000] }, container: { runAsGroup: 9 } });
+    assert.deepEqual(asked, { uid: 7, gid: 9, additionalGids: [9, 2000, 3000], home: "/" });
+    const strict = await user("web", { pod: { supplementalGroupsPolicy: "Strict" } });
+    assert.deepEqual(strict.additionalGids, [102]);
+  });
+
+  it("are read from the topmost layer that has them, links followed inside the image", async () => {
+    assert.equal((await user("web", { layers: ["upper", "lower"] })).uid, 201);
+    assert.equal((await user("linked", { layers: ["linked", "lower"] })).uid, 9);
+    assert.equal(
+      await readImageFile([layer("lower")], "/out", 4096),
+      undefined,
+      "a link to the outside leads to the image's own /etc/hostname",
+    );
+    await assert.rejects(user("web", { layers: ["whiteout", "lower"] }), /not in its \/etc\/passwd/);
+  });
+
+  it("are refused when they are beyond what the kernel takes, or not there", async () => {
+    for (const name of ["-1", "4294967295", "4294967296", "0x0", "１", "nobody", "web:nogroup", "1e3"]) {
+      await assert.rejects(user(name), { reason: "Invalid" }, name);
+    }
+    await assert.rejects(user("", { container: { runAsUser: 2 ** 31 } }), { reason: "Invalid" });
+  });
+
+  it("neither hang nor fill the memory when the image is hostile", async () => {
+    await assert.rejects(user("web", { layers: ["fifo"] }), /not a regular file/);
+    await assert.rejects(user("web", { layers: ["huge"] }), /at most/);
+    await assert.rejects(user("web", { layers: ["loop"] }), /too many symbolic links/);
+  });
+
+  it("hold the pod to runAsNonRoot by the number that they come to", async () => {
+    await assert.rejects(user("", { pod: { runAsNonRoot: true } }), /runAsNonRoot and image will run as root/);
+    await assert.rejects(user("web", { pod: { runAsNonRoot: true }, container: { runAsUser: 0 } }), /runAsUser is 0/);
+    assert.equal((await user("web", { pod: { runAsNonRoot: true } })).uid, 101);
+  });
+});
+
+describe("capabilities", () => {
+  it("are the usual ones, with what is added and without what is dropped", () => {
+    assert.equal(containerCapabilities({}).length, 14);
+    assert.ok(containerCapabilities({ capabilities: { add: ["CAP_NET_ADMIN", "sys_time"] } }).includes("NET_ADMIN"));
+    assert.ok(!containerCapabilities({ capabilities: { drop: ["NET_RAW"] } }).includes("NET_RAW"));
+    assert.deepEqual(containerCapabilities({ capabilities: { drop: ["ALL"], add: ["CHOWN"] } }), ["CHOWN"]);
+    assert.equal(containerCapabilities({ capabilities: { add: ["ALL"], drop: ["SYS_ADMIN"] } }).length, 40);
+    assert.equal(containerCapabilities({ privileged: true }).length, 41);
+    refuses(() => containerCapabilities({ capabilities: { add: ["NET_ADMINN"] } }), "Invalid", /"NET_ADMINN" does not exist/);
+  });
+});
+
+describe("resources", () => {
+  it("become shares, quota and limits", () => {
+    const limited = container("main", { resources: { requests: { cpu: "500m" }, limits: { cpu: "250m", memory: "64Mi" } } });
+    assert.deepEqual(containerResources(limited), {
+      cpuShares: 512,
+      cpuQuotaUs: 25_000,
+      cpuPeriodUs: 100_000,
+      memoryLimitBytes: 64 * 2 ** 20,
+    });
+    assert.deepEqual(containerResources(container("main")), { cpuShares: 2 });
+    assert.equal(containerResources(container("main", { resources: { limits: { cpu: "1m" } } })).cpuQuotaUs, 1000);
+  });
+
+  it("limit the pod as a whole only where every container is limited", () => {
+    const limits = { resources: { limits: { cpu: "1", memory: "64Mi" } } };
+    const both: PodSpec = { containers: [container("a", limits), container("b", limits)] };
+    assert.deepEqual(podResources(pod("p", both), 100), {
+      cpuShares: 2048,
+      cpuQuotaUs: 200_000,
+      cpuPeriodUs: 100_000,
+      memoryLimitBytes: 128 * 2 ** 20,
+      pidsLimit: 100,
+    });
+    assert.deepEqual(podResources(pod("p", { containers: [container("a", limits), container("b")] }), undefined), { cpuShares: 1024 });
+  });
+
+  it("say who is killed first when memory runs out", () => {
+    const limits = { cpu: "1", memory: "1Gi" };
+    const guaranteed = container("a", { resources: { limits, requests: limits } });
+    const burstable = container("a", { resources: { requests: { memory: "4Gi" } } });
+    const score = (one: Container) => oomScoreAdj(pod("p", { containers: [one] }), one, 8 * 2 ** 30);
+    assert.deepEqual([score(guaranteed), score(burstable), score(container("a"))], [0, 500, 1000]);
+  });
+});
+
+describe("the pod's own /etc files", () => {
+  const node = "nameserver 127.0.0.53\nnameserver 192.0.2.53\nsearch example.org\noptions ndots:2 edns0\n";
+
+  it("resolve as the node does, without what only the node can reach, plus the pod's dnsConfig", () => {
+    assert.equal(podResolvConf(pod("a"), node), "nameserver 192.0.2.53\nsearch example.org\noptions ndots:2 edns0\n");
+    const dnsConfig = { nameservers: ["198.51.100.1"], searches: ["pod.test"], options: [{ name: "ndots", value: "5" }] };
+    assert.equal(
+      podResolvConf(pod("a", { dnsConfig }), node),
+      "nameserver 192.0.2.53\nnameserver 198.51.100.1\nsearch example.org pod.test\noptions edns0 ndots:5\n",
+    );
+    assert.equal(
+      podResolvConf(pod("a", { dnsPolicy: "None", dnsConfig }), node),
+      "nameserver 198.51.100.1\nsearch pod.test\noptions ndots:5\n",
+    );
+  });
+
+  it("name the pod and its aliases", () => {
+    const object = pod("a", { hostname: "web", subdomain: "site", hostAliases: [{ ip: "192.0.2.9", hostnames: ["x", "y"] }] });
+    const hosts = podHosts(object, { hostname: "web", addresses: ["10.64.1.7"], nodeHosts: "" });
+    assert.match(hosts, /^10\.64\.1\.7\tweb\.site\.default\.svc\.cluster\.local\tweb$/m);
+    assert.match(hosts, /^192\.0\.2\.9\tx\ty$/m);
+    assert.equal(podHosts(pod("a", { hostNetwork: true }), { hostname: "n", addresses: [], nodeHosts: "127.0.0.1 n\n" }), "127.0.0.1 n\n");
+  });
+
+  it("take no line that the pod smuggles in", () => {
+    refuses(
+      () => podResolvConf(pod("a", { dnsConfig: { searches: ["x\nnameserver 192.0.2.66"] } }), node),
+      "Invalid",
+      /control characters/,
+    );
+    const hostAliases = [{ ip: "192.0.2.9", hostnames: ["x\n10.0.0.1 y"] }];
+    refuses(() => podHosts(pod("a", { hostAliases }), { hostname: "a", addresses: [], nodeHosts: "" }), "Invalid", /control characters/);
+  });
+
+  it("carry a hostname of at most 63 characters", () => {
+    assert.equal(podHostname(pod(`${"x".repeat(62)}-yz`), "node"), "x".repeat(62));
+    assert.equal(podHostname(pod("a", { hostname: "web" }), "node"), "web");
+    assert.equal(podHostname(pod("a", { hostNetwork: true }), "node"), "node");
+  });
+});
+
+describe("mounts", () => {
+  const volumes = new Map([
+    ["data", { source: "/host/data", readOnly: false }],
+    ["settings", { source: "/host/settings", readOnly: true }],
+  ]);
+  const given = [{ source: "/host/hosts", destination: "/etc/hosts" }];
+  const mount = (...volumeMounts: NonNullable<Container["volumeMounts"]>) =>
+    containerMounts(container("main", { volumeMounts }), volumes, given);
+
+  it("come outermost first, and a volume takes the place of a given file", () => {
+    const mounts = mount(
+      { name: "data", mountPath: "/a/b/c/" },
+      { name: "settings", mountPath: "/a" },
+      { name: "data", mountPath: "/etc/hosts" },
+    );
+    assert.deepEqual(
+      mounts.map((one) => [one.destination, one.source, one.readOnly]),
+      [
+        ["/a", "/host/settings", true],
+        ["/etc/hosts", "/host/data", false],
+        ["/a/b/c", "/host/data", false],
+      ],
+    );
+  });
+
+  it("refuse what would not be safe or is not there yet", () => {
+    refuses(() => mount({ name: "data", mountPath: "/a/../etc" }), "Invalid", /without "\.\."/);
+    refuses(() => mount({ name: "data", mountPath: "/" }), "Invalid", /over the container's root/);
+    refuses(() => mount({ name: "data", mountPath: "/a", subPath: "x" }), "Invalid", /subPath is not supported yet/);
+    refuses(() => mount({ name: "nothing", mountPath: "/a" }), "Invalid", /no such volume/);
+    refuses(() => mount({ name: "data", mountPath: "/a", mountPropagation: "Bidirectional" }), "Invalid", /privileged/);
+  });
+});
+
+describe("kernel settings and signals", () => {
+  it("of a pod are only those that are its own", () => {
+    const sysctls =
+      (name: string, value: string, more: PodSpec = {}) =>
+      () =>
+        podSysctls(pod("a", { ...more, securityContext: { sysctls: [{ name, value }] } }));
+    assert.deepEqual(sysctls("net/ipv4/tcp_syncookies", "1")(), { "net.ipv4.tcp_syncookies": "1" });
+    refuses(sysctls("kernel.core_pattern", "1"), "Forbidden", /kernel\.core_pattern/);
+    refuses(sysctls("kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x"), "Invalid", /not a list of numbers/);
+    refuses(sysctls("net.ipv4.tcp_syncookies", "1", { hostNetwork: true }), "Invalid", /would change the node/);
+  });
+
+  it("have the names that images use", () => {
+    assert.deepEqual(["SIGQUIT", "quit", "3", "SIGRTMIN+3", "", "nonsense", "99"].map(signalNumber), [3, 3, 3, 37, 15, 15, 15]);
+  });
+});
