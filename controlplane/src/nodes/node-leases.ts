@@ -1,6 +1,7 @@
-import { type Lease, TesseraError } from "@tessera/proto";
+import type { Lease } from "@tessera/proto";
 import type { Logger } from "pino";
 import { type Clock, toMicroTime } from "../controllers/clock.ts";
+import { unless } from "../controllers/expected-errors.ts";
 import { WorkQueue } from "../controllers/work-queue.ts";
 import type { Registry } from "../registry/resource.ts";
 
@@ -47,7 +48,7 @@ export class NodeLeases {
     const node = registry.nodes.cache.get("", name);
     const lease = registry.leases.cache.get(NODE_LEASE_NAMESPACE, name);
     if (!node) {
-      if (lease) await registry.leases.remove(NODE_LEASE_NAMESPACE, name, { uid: lease.uid }).catch(ignoreNotFound);
+      if (lease) await unless(["NotFound"], registry.leases.remove(NODE_LEASE_NAMESPACE, name, { uid: lease.uid }));
       return undefined;
     }
     if (!hasSession(name)) return undefined;
@@ -59,12 +60,9 @@ export class NodeLeases {
       });
     } else {
       const metadata = { name, namespace: NODE_LEASE_NAMESPACE, ownerReferences: [owner] };
-      await registry.leases.create({ apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec });
+      // AlreadyExists: the cache is behind our own write of a moment ago.
+      await unless(["AlreadyExists"], registry.leases.create({ apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec }));
     }
     return RENEW_MS;
   }
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!(error instanceof TesseraError && error.reason === "NotFound")) throw error;
 }

@@ -1,8 +1,9 @@
-import { TesseraError } from "@tessera/proto";
+import { type Pod, TesseraError } from "@tessera/proto";
 import type { EventReport, NodeMessage } from "@tessera/proto/node";
 import type { Logger } from "pino";
 import type { Clock } from "../controllers/clock.ts";
 import type { EventSink } from "../events/events.ts";
+import type { ResourceCache } from "../store/cache.ts";
 import type { NodeRegistrar } from "./node-registrar.ts";
 import type { PodIndex } from "./pod-index.ts";
 import type { PodReports, ReportedPod } from "./pod-reports.ts";
@@ -11,6 +12,7 @@ import type { StreamBroker } from "./stream-broker.ts";
 
 export interface NodeMessagesDependencies {
   readonly pods: PodIndex;
+  readonly podCache: ResourceCache<Pod>;
   readonly reports: PodReports;
   readonly registrar: NodeRegistrar;
   readonly streams: StreamBroker;
@@ -64,8 +66,9 @@ export class NodeMessages {
   #owns(node: string, pod: ReportedPod, what: string): boolean {
     const bound = this.#deps.pods.get(node, pod.uid);
     if (bound?.object.namespace === pod.namespace && bound.object.name === pod.name) return true;
-    // Reports about pods that went a moment ago are common; others are not.
-    const level = this.#deps.pods.knows(node, pod.uid) ? "debug" : "warn";
+    // Reports about pods that went a moment ago are common; about somebody else's they are not.
+    const isForeign = this.#deps.podCache.get(pod.namespace, pod.name)?.uid === pod.uid;
+    const level = isForeign ? "warn" : "debug";
     this.#deps.log[level](
       { node, uid: pod.uid, pod: `${pod.namespace}/${pod.name}` },
       `the ${what} of a pod that is not bound to the node is dropped`,

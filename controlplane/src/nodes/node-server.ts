@@ -90,7 +90,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
     this.#registrar = new NodeRegistrar({ nodes: registry.nodes, podCidrs, events, log, clock });
     this.#reports = new PodReports({ pods: registry.pods, log, clock });
     const [pods, reports, registrar, streams] = [this.#pods, this.#reports, this.#registrar, this.#streams];
-    this.#messages = new NodeMessages({ pods, reports, registrar, streams, events, log, clock });
+    this.#messages = new NodeMessages({ pods, podCache: registry.pods.cache, reports, registrar, streams, events, log, clock });
     this.#leases = new NodeLeases({ registry, log, clock, hasSession });
     this.#health = new NodeHealth({ registry, pods, events, log, clock, hasSession, graceMs: settings.sessionGraceMs ?? 10_000 });
   }

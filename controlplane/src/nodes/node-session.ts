@@ -84,8 +84,11 @@ export class NodeSession {
     this.#outbox.add("peers", () => ({ $case: "peers", value: { peers: this.#peers() } }));
   }
 
-  askForStream(message: OpenStream): void {
-    this.#outbox.add(`stream/${message.streamId}`, () => ({ $case: "openStream", value: message }));
+  /** Returns what takes the question back, should it still wait. */
+  askForStream(message: OpenStream): () => void {
+    const subject = `stream/${message.streamId}`;
+    this.#outbox.add(subject, () => ({ $case: "openStream", value: message }));
+    return () => this.#outbox.withdraw(subject);
   }
 
   /** Ends the session; the agent reads why. */

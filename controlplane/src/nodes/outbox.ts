@@ -34,6 +34,11 @@ export class Outbox {
     });
   }
 
+  /** There is nothing to say about the subject any more. */
+  withdraw(subject: string): void {
+    this.#entries.delete(subject);
+  }
+
   /** The connection takes more. */
   drained(): void {
     this.#blocked = false;

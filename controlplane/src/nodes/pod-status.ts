@@ -16,7 +16,7 @@ export function withReportedStatus(pod: Pod, reported: PodStatus): Pod {
     ...reported,
     nominatedNodeName: current.nominatedNodeName,
     qosClass: current.qosClass ?? reported.qosClass,
-    conditions: mergeConditions(current.conditions ?? [], reported.conditions ?? []),
+    conditions: mergeConditions(scheduledConditions(pod), reported.conditions ?? []),
   };
   return isDeepStrictEqual(compact(status), compact(current)) ? pod : { ...pod, status: compact(status) };
 }
@@ -34,6 +34,13 @@ export function withUnreachableNode(pod: Pod, message: string, nowTime: string):
 
 export function hasEnded(phase: string | undefined): boolean {
   return phase === "Succeeded" || phase === "Failed";
+}
+
+/** The pod's conditions. One that was created with its node never met the scheduler, but is scheduled none the less. */
+function scheduledConditions(pod: Pod): readonly PodCondition[] {
+  const conditions = pod.status?.conditions ?? [];
+  if (conditions.some((c) => c.type === "PodScheduled")) return conditions;
+  return [...conditions, { type: "PodScheduled", status: "True", lastTransitionTime: pod.metadata?.creationTimestamp }];
 }
 
 function mergeConditions(current: readonly PodCondition[], reported: readonly PodCondition[]): PodCondition[] {

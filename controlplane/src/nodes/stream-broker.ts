@@ -37,11 +37,11 @@ export class StreamBroker {
     this.#timeoutMs = deps.timeoutMs;
   }
 
-  /** Asks by `ask` and waits for the agent's call. Rejects with "Timeout", with the agent's refusal, or with `lost`'s error. */
+  /** Asks by `ask`, which returns how to take the question back, and waits for the agent's call. Rejects with "Timeout", with the agent's refusal, or with `lost`'s error. */
   async open(
     node: string,
     request: NonNullable<OpenStream["request"]>,
-    ask: (message: OpenStream) => void,
+    ask: (message: OpenStream) => () => void,
     signal: AbortSignal,
   ): Promise<NodeStream> {
     signal.throwIfAborted();
@@ -55,10 +55,11 @@ export class StreamBroker {
     );
     const abort = (): void => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
+    const withdraw = ask({ streamId, request });
     try {
-      ask({ streamId, request });
       return new AgentStream(node, await promise, signal);
     } finally {
+      withdraw();
       cancelTimer();
       signal.removeEventListener("abort", abort);
       this.#waiters.delete(streamId);

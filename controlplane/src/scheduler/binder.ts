@@ -28,6 +28,9 @@ export class Binder {
   readonly #deps: BinderDependencies;
   readonly #binds = new Limiter(BINDS_AT_ONCE);
   readonly #refusals = new Limiter(REFUSALS_AT_ONCE);
+  /** Wakes bindings that wait to be tried again. */
+  readonly #pauses = new Set<() => void>();
+  #closed = false;
   constructor(deps: BinderDependencies) {
     this.#deps = deps;
   }
@@ -38,7 +41,7 @@ export class Binder {
    */
   bind(pod: PendingPod, node: string, wanted: () => boolean, failed: (error: unknown) => void): void {
     this.#binds.run(async () => {
-      for (let failures = 0; wanted(); failures++) {
+      for (let failures = 0; wanted() && !this.#closed; failures++) {
         try {
           await this.#deps.pods.mutate(pod.namespace, pod.name, (current) => this.#bound(current, node), { uid: pod.uid });
           this.#record(pod, "Normal", "Scheduled", `Successfully assigned ${pod.namespace}/${pod.name} to ${node}`);
@@ -77,8 +80,10 @@ export class Binder {
     });
   }
 
-  /** Resolves when no write is under way any more. */
-  async drain(): Promise<void> {
+  /** Gives up what waits to be tried again and resolves when no write is under way any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const wake of this.#pauses) wake();
     await Promise.all([this.#binds.drain(), this.#refusals.drain()]);
   }
 
@@ -103,6 +108,14 @@ export class Binder {
   }
 
   #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => this.#deps.clock.after(delayMs, resolve));
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.#pauses.delete(wake);
+        resolve();
+      };
+      const cancel = this.#deps.clock.after(delayMs, wake);
+      this.#pauses.add(wake);
+    });
   }
 }

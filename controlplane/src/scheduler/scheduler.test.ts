@@ -15,15 +15,16 @@ async function start(t: TestContext, registry = new MemoryRegistry()) {
   await new Promise<void>((ready) => {
     running = scheduler.run(stop.signal, ready);
   });
-  t.after(async () => {
+  const end = async (): Promise<void> => {
     stop.abort();
     await running;
-  });
+  };
+  t.after(end);
   const nodeOf = (name: string) => registry.pods.cache.get("default", name)?.value.spec?.nodeName;
   const scheduled = (name: string) =>
     registry.pods.cache.get("default", name)?.value.status?.conditions?.find((c) => c.type === "PodScheduled");
   const create = (builder: PodBuilder) => registry.pods.create(builder.build());
-  return { registry, clock, events, scheduler, nodeOf, scheduled, create };
+  return { registry, clock, events, scheduler, nodeOf, scheduled, create, stop: end };
 }
 
 test("a pod gets a node, the condition says so, and so does an event", async (t) => {
@@ -146,6 +147,18 @@ test("a binding whose outcome nobody knows is tried again on the same node, its 
   assert.equal(nodeOf("a"), undefined);
   clock.advance(100);
   await eventually("a is bound", () => nodeOf("a") === "n1");
+});
+
+test("stopping does not wait for what would be tried again later", async (t) => {
+  const { registry, clock, create, stop } = await start(t);
+  await registry.nodes.create(node("n1").build());
+  registry.pods.beforeWrite = (p) => {
+    if (p.spec?.nodeName) throw new TesseraError("Timeout", "etcd does not answer");
+  };
+  await create(pod("a"));
+  await eventually("the retry waits for the clock", () => clock.pending.length === 1);
+  await stop();
+  assert.deepEqual(clock.pending, []);
 });
 
 test("a binding that is refused gives its capacity back and the pod another turn", async (t) => {

@@ -89,7 +89,7 @@ export class Scheduler implements ControlLoop {
       for (const stop of unsubscribe) stop();
       this.#cancelRetelling?.();
       this.#queue.close();
-      await this.#binder.drain();
+      await this.#binder.close();
     }
   }
 
