@@ -33,7 +33,7 @@ for (const victim of victims) {
   scenario(`kill -9 of ${victim}: running pods do not notice, and new ones run afterwards`, async (cluster) => {
     const names = ["old-1", "old-2"];
     await cluster.apply(
-      ...names.map((name) => shellPod(name, "while :; do date +%s%N; sleep 0.05; done", { pod: { nodeName: "node-1" } })),
+      ...names.map((name) => shellPod(name, "while :; do echo alive; sleep 0.05; done", { pod: { nodeName: "node-1" } })),
     );
     await cluster.waitReady(...names);
     const before = await containerIds(cluster, names);
@@ -43,10 +43,8 @@ for (const victim of victims) {
     await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=60s", "pod/new", "pod/old-1", "pod/old-2"], { timeoutMs: 70_000 });
     assert.deepEqual(await containerIds(cluster, names), before, "no container was restarted");
     for (const name of names) assert.equal((await cluster.getPod(name)).status.containerStatuses?.[0]?.restartCount, 0);
-    const times = (await cluster.kubectlOk(["logs", "old-1"]))
-      .trim()
-      .split("\n")
-      .map((line) => Number(BigInt(line) / 1_000_000n));
+    const lines = (await cluster.kubectlOk(["logs", "--timestamps", "old-1"])).trim().split("\n");
+    const times = lines.map((line) => Date.parse(line.split(" ")[0] ?? ""));
     const gaps = times.slice(1).map((time, i) => time - (times[i] ?? time));
     assert.ok(Math.max(...gaps) < 5_000, `the container ran on: longest gap ${Math.max(...gaps)} ms`);
   });

@@ -21,10 +21,10 @@ scenario("every pod reaches every pod on every node, and is seen with its own ad
         "exec",
         `on-${from}`,
         "--",
+        "timeout",
+        "5",
         "wget",
         "-q",
-        "-T",
-        "5",
         "-O",
         "-",
         `http://${addresses.get(to)}:8080/?from=${from}`,
@@ -43,7 +43,10 @@ scenario("two pods on one node reach each other", async (cluster) => {
   await cluster.apply(serverOn("node-1"), shellPod("client", "exec sleep 1000", { pod: { nodeName: "node-1" } }));
   await cluster.waitReady("on-node-1", "client");
   const address = (await cluster.getPod("on-node-1")).status.podIP;
-  assert.match(await cluster.kubectlOk(["exec", "client", "--", "wget", "-q", "-T", "5", "-O", "-", `http://${address}:8080/`]), /Hello/);
+  assert.match(
+    await cluster.kubectlOk(["exec", "client", "--", "timeout", "5", "wget", "-q", "-O", "-", `http://${address}:8080/`]),
+    /Hello/,
+  );
 });
 
 scenario("a host network pod has its node's address", async (cluster) => {

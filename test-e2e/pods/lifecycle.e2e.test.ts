@@ -14,7 +14,7 @@ scenario("restartPolicy Never: the exit code decides between Succeeded and Faile
     shellPod("bad", "exit 3", { pod: { restartPolicy: "Never" } }),
     shellPod("killed", "kill -9 $$; sleep 1000", {
       pod: { restartPolicy: "Never" },
-      container: { command: ["sh", "-c", "sh -c 'kill -9 $$'; exit $?"] },
+      container: { command: ["sh", "-c", "sh -c 'kill -9 $$$$'; exit $?"] },
     }),
   );
   await cluster.kubectlOk(["wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=20s", "pod/good"]);
