@@ -16,6 +16,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/link.h"
+#include "lib/pod-links.h"
 #include "lib/result.h"
 #include "lib/route.h"
 #include "lib/sysctl.h"
@@ -174,100 +175,6 @@ ensure_bridge (struct netlink *netlink, const struct ts_node_network *spec, uint
   return err;
 }
 
-/* ---- ports ---- */
-
-struct port
-{
-  int index;
-  bool has_address;
-  uint32_t address; /* of its pod */
-};
-
-struct port_list
-{
-  struct port *ports;
-  int count;
-  int capacity;
-};
-
-static bool
-is_pod_link (const struct link_state *link)
-{
-  return strcmp (link->kind, "veth") == 0 && strncmp (link->name, POD_LINK_PREFIX, strlen (POD_LINK_PREFIX)) == 0;
-}
-
-static int
-collect_port (const struct link_state *link, void *arg)
-{
-  struct port_list *list = arg;
-  struct port port = { .index = link->index };
-  const char *blank = strchr (link->alias, ' ');
-  struct in_addr address;
-
-  if (!is_pod_link (link))
-    return 0;
-  if (list->count == list->capacity)
-    {
-      int capacity = list->capacity ? list->capacity * 2 : 64;
-      struct port *larger = realloc (list->ports, (size_t) capacity * sizeof *larger);
-
-      if (!larger)
-        return -ENOMEM;
-      list->ports = larger;
-      list->capacity = capacity;
-    }
-  if (blank && inet_pton (AF_INET, blank + 1, &address) == 1)
-    {
-      port.has_address = true;
-      port.address = address.s_addr;
-    }
-  list->ports[list->count++] = port;
-  return 0;
-}
-
-static int
-collect_ports (struct netlink *netlink, struct port_list *list)
-{
-  int err = -EAGAIN;
-
-  for (int round = 0; round < MAX_RESTARTS && err == -EAGAIN; round++)
-    {
-      list->count = 0;
-      err = for_each_link (netlink, collect_port, list);
-    }
-  return err;
-}
-
-static int
-ensure_port (struct netlink *netlink, const struct port *port, int bridge)
-{
-  uint8_t mac[6];
-  int err = set_link_master (netlink, port->index, bridge);
-
-  if (err < 0 || !port->has_address)
-    return err;
-  mac_of_address (MAC_POD, port->address, mac);
-  return pin_mac_to_port (netlink, port->index, mac);
-}
-
-/* All pods that there are, on a bridge that may be new. */
-static int
-ensure_ports (struct netlink *netlink, int bridge)
-{
-  struct port_list list = { 0 };
-  int err = collect_ports (netlink, &list);
-
-  for (int i = 0; i < list.count && err == 0; i++)
-    {
-      err = ensure_port (netlink, &list.ports[i], bridge);
-      /* Its pod ended meanwhile. */
-      if (err == -ENODEV)
-        err = 0;
-    }
-  free (list.ports);
-  return err;
-}
-
 /* ---- VXLAN ---- */
 
 static bool
@@ -375,7 +282,7 @@ ts_network_ensure_node (const struct ts_node_network *spec, int32_t *mtu, struct
   err = ensure_bridge (&netlink, spec, bridge_address, vxlan.mtu, &bridge);
   if (err < 0)
     return ts_fail (res, -err, "set up bridge", "%s with address %s", spec->bridge, spec->bridge_address);
-  err = ensure_ports (&netlink, bridge.index);
+  err = ensure_pod_links (&netlink, bridge.index);
   if (err < 0)
     return ts_fail (res, -err, "attach pods to bridge", "%s", spec->bridge);
   err = ensure_vxlan (&netlink, &vxlan);
@@ -391,19 +298,11 @@ ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result 
 {
   cleanup_netlink struct netlink netlink = NETLINK_CLOSED;
   const char *const names[] = { vxlan, bridge };
-  struct port_list list = { 0 };
   struct link_state link;
   int err = netlink_open (&netlink);
 
   if (err == 0)
-    err = collect_ports (&netlink, &list);
-  for (int i = 0; i < list.count && err == 0; i++)
-    {
-      err = delete_link (&netlink, list.ports[i].index);
-      if (err == -ENODEV)
-        err = 0;
-    }
-  free (list.ports);
+    err = delete_pod_links (&netlink);
   for (int i = 0; i < 2 && err == 0; i++)
     {
       err = find_link (&netlink, names[i], &link);
@@ -413,45 +312,4 @@ ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result 
         err = 0;
     }
   return err < 0 ? ts_fail (res, -err, "remove network of node", "%s, %s", bridge, vxlan) : 0;
-}
-
-struct link_text
-{
-  char *out;
-  uint32_t size;
-  uint32_t used;
-};
-
-static int
-print_pod_link (const struct link_state *link, void *arg)
-{
-  struct link_text *text = arg;
-  int length;
-
-  if (!is_pod_link (link))
-    return 0;
-  length = snprintf (text->out + text->used, text->size - text->used, "%s %s\n", link->name, link->alias);
-  if (length < 0 || (uint32_t) length >= text->size - text->used)
-    return -ENOBUFS;
-  text->used += (uint32_t) length;
-  return 0;
-}
-
-int
-ts_network_list_pod_links (char *out, uint32_t size, struct ts_result *res)
-{
-  cleanup_netlink struct netlink netlink = NETLINK_CLOSED;
-  int err = netlink_open (&netlink);
-
-  for (int round = 0; round < MAX_RESTARTS && err == 0; round++)
-    {
-      struct link_text text = { out, size, 0 };
-
-      out[0] = '\0';
-      err = for_each_link (&netlink, print_pod_link, &text);
-      if (err != -EAGAIN)
-        break;
-      err = 0;
-    }
-  return err < 0 ? ts_fail (res, -err, "list devices of pods", "%s", "") : 0;
 }
