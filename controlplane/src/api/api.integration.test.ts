@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { Agent, request } from "node:https";
 import { after, before, test } from "node:test";
+import type { TLSSocket } from "node:tls";
 import { configMapNamed, podNamed } from "./testing/objects.ts";
 import { startTestApi, type TestApi } from "./testing/test-api.ts";
 
@@ -42,6 +45,26 @@ test("a certificate of another CA is no credential", async () => {
   const other = await Pki.open(`${api.dir}/other`);
   const pair = await other.authority.issue({ commonName: "admin", organizations: ["system:masters"], usages: ["client"] });
   assert.deepEqual(refusal(await api.client({ cert: pair.certPem, key: pair.keyPem }).get(pods)), [401, "Unauthorized"]);
+});
+
+test("a resumed TLS session is worth as much as the certificate it began with", async () => {
+  const admin = { cert: await readFile(`${api.pki.dir}/admin.crt`), key: await readFile(`${api.pki.dir}/admin.key`) };
+  for (const [credentials, status] of [
+    [{}, 401],
+    [admin, 200],
+  ] as const) {
+    const agent = new Agent({ ca: api.pki.authority.pair.certPem, keepAlive: false, ...credentials });
+    const get = () =>
+      new Promise<{ status: number | undefined; reused: boolean }>((resolve, reject) => {
+        const call = request(api.url + pods, { agent }, (response) => {
+          const reused = (response.socket as TLSSocket).isSessionReused();
+          response.resume().once("end", () => resolve({ status: response.statusCode, reused }));
+        });
+        call.once("error", reject).end();
+      });
+    assert.deepEqual(await get(), { status, reused: false });
+    assert.deepEqual(await get(), { status, reused: true });
+  }
 });
 
 test("a node's certificate opens nothing here", async () => {

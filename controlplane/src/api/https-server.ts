@@ -32,12 +32,15 @@ const idleTimeoutMs = 65_000;
 /** How long answers under way may take once the server is to stop. */
 const drainTimeoutMs = 3000;
 const maxSocketMessageBytes = 4 * 1024 * 1024;
+/** Made once: an abort without a reason makes one, with a stack, for each request. */
+const clientGone = new DOMException("the client is gone", "AbortError");
 
 /** HTTP/1.1 over TLS in front of the handler, on any number of addresses. */
 export class HttpsServer {
   readonly name = "api";
   readonly #options: HttpsServerOptions;
   readonly #stopping = new AbortController();
+  readonly #certificates = new PeerCertificates();
   /** The subprotocol that was agreed for each upgrade under way. */
   readonly #protocols = new WeakMap<IncomingMessage, string>();
   readonly #sockets = new WebSocketServer({
@@ -93,7 +96,10 @@ export class HttpsServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController();
-    response.once("close", () => gone.abort());
+    response.once("close", () => {
+      // Nobody is left who works on an answer that was sent as a whole.
+      if (!response.writableFinished) gone.abort(clientGone);
+    });
     try {
       const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
       if (isConnection(answer)) {
@@ -108,7 +114,7 @@ export class HttpsServer {
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const gone = new AbortController();
-    socket.once("close", () => gone.abort());
+    socket.once("close", () => gone.abort(clientGone));
     socket.on("error", (error) => this.#options.log.debug({ err: error }, "connection broke"));
     try {
       const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
@@ -135,19 +141,33 @@ export class HttpsServer {
       query: url.searchParams,
       headers: request.headers,
       body: request,
-      credentials: credentialsOf(request),
+      credentials: {
+        authorization: request.headers.authorization,
+        certificate: request.socket instanceof TLSSocket ? this.#certificates.of(request.socket) : undefined,
+      },
       signal: AbortSignal.any([gone, this.#stopping.signal]),
     };
   }
 }
 
-function credentialsOf(request: IncomingMessage): Credentials {
-  const { socket } = request;
-  const authorization = request.headers.authorization;
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return { authorization };
+type ClientCertificate = NonNullable<Credentials["certificate"]>;
+
+/** Reading a certificate out of OpenSSL costs more than most requests; it cannot change while the connection lasts. */
+class PeerCertificates {
+  readonly #known = new WeakMap<TLSSocket, { readonly certificate: ClientCertificate | undefined }>();
+
+  of(socket: TLSSocket): ClientCertificate | undefined {
+    const known = this.#known.get(socket) ?? { certificate: readCertificate(socket) };
+    this.#known.set(socket, known);
+    return known.certificate;
+  }
+}
+
+/** Undefined unless the client proved to have a certificate of our CA. */
+function readCertificate(socket: TLSSocket): ClientCertificate | undefined {
+  if (!socket.authorized) return undefined;
   const { subject } = socket.getPeerCertificate();
-  const organizations = [subject?.O ?? []].flat();
-  return { authorization, certificate: { commonName: [subject?.CN ?? ""].flat()[0] ?? "", organizations } };
+  return { commonName: [subject?.CN ?? ""].flat()[0] ?? "", organizations: [subject?.O ?? []].flat() };
 }
 
 function refusal(error: TesseraError): ApiResponse {

@@ -32,7 +32,7 @@ export class HttpClient {
   constructor(options: { url: string; ca: string; cert?: string; key?: string; token?: string }) {
     const { url, token, ...tls } = options;
     this.#url = url;
-    this.#agent = new Agent({ ...tls, keepAlive: true });
+    this.#agent = new Agent({ ...tls, keepAlive: true, maxSockets: 64 });
     this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   }
 
