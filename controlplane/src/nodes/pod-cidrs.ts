@@ -59,7 +59,7 @@ export class PodCidrs {
   async #allocate(node: string): Promise<string> {
     for (;;) {
       const claims = await this.#load();
-      const own = [...claims].find(([, claim]) => claim.node === node);
+      const own = [...claims].find(([block, claim]) => claim.node === node && this.#blocks.has(block));
       if (own) {
         if (await this.#touch(node, ...own)) return own[0];
         continue;
@@ -70,7 +70,7 @@ export class PodCidrs {
         if (await this.#create(node, free)) return free;
         continue;
       }
-      const unused = [...claims].find(([, claim]) => this.#isUnused(claim));
+      const unused = [...claims].find(([block, claim]) => this.#blocks.has(block) && this.#isUnused(claim));
       if (!unused) {
         const { clusterCidr, nodeCidrBits } = this.#deps;
         const message = `no pod addresses are left for node "${node}": all ${this.#blocks.count} blocks of /${nodeCidrBits} in ${clusterCidr} are taken`;
@@ -163,12 +163,24 @@ class Blocks {
 
   find(test: (block: string) => boolean): string | undefined {
     for (let i = 0; i < this.count; i++) {
-      const address = this.#first + i * 2 ** (32 - this.#bits);
-      const octets = [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256);
-      const block = `${octets.join(".")}/${this.#bits}`;
+      const block = this.#nameOf(i);
       if (test(block)) return block;
     }
     return undefined;
+  }
+
+  /** False for blocks of a range that the cluster had once. */
+  has(block: string): boolean {
+    const octets = block.split("/")[0]?.split(".").map(Number) ?? [];
+    const address = octets.reduce((sum, octet) => sum * 256 + octet, 0);
+    const i = (address - this.#first) / 2 ** (32 - this.#bits);
+    return i >= 0 && i < this.count && this.#nameOf(i) === block;
+  }
+
+  #nameOf(i: number): string {
+    const address = this.#first + i * 2 ** (32 - this.#bits);
+    const octets = [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256);
+    return `${octets.join(".")}/${this.#bits}`;
   }
 }
 
