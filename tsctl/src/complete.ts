@@ -45,6 +45,7 @@ function findCommand(program: Command, words: readonly string[]): { command: Com
 const optionsOf = (command: Command, program: Command): readonly Option[] => [...command.options, ...program.options];
 
 function pendingOption(command: Command, program: Command, last: string | undefined): Option | undefined {
+  if (last === undefined) return undefined;
   return optionsOf(command, program).find((option) => option.required && (option.long === last || option.short === last));
 }
 

@@ -45,7 +45,7 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
     throw new TesseraError("BadRequest", `the kubeconfig's context "${name}" names the cluster "${context.cluster}", which is not there`);
 
   const https: HttpsOptions = {};
-  // The library makes an agent for https only, and keeps no connection; a plain server is for tests and local proxies.
+  // A plain server is for tests and local proxies: it gets no credentials, which anybody could read on the way.
   if (!cluster.server.startsWith("http:")) await config.applyToHTTPSOptions(https);
   const { ca, cert, key, passphrase, servername, rejectUnauthorized } = https;
   const api = new HttpsApi({

@@ -132,11 +132,15 @@ async function findDoomed(options: DeleteOptions, cluster: ClusterContext, conte
   if (options.words === undefined) {
     const manifests = await readManifests(options.files, context.input);
     // What was made last goes first: a namespace after what is in it.
-    return manifests.reverse().map(({ object, place }) => {
+    return manifests.reverse().map(({ object, source, lineOf }) => {
       const resource = discovery.ofKind(object.apiVersion ?? "", object.kind ?? "");
       if (resource === undefined)
-        throw new TesseraError("NotFound", `${place("kind")}: the server has no kind "${object.kind}" in ${object.apiVersion}`);
-      if (object.metadata?.name === undefined) throw new TesseraError("BadRequest", `${place("metadata")}: metadata.name is missing`);
+        throw new TesseraError(
+          "NotFound",
+          `${source}: the server has no kind "${object.kind}" in ${object.apiVersion} (line ${lineOf("kind")})`,
+        );
+      if (object.metadata?.name === undefined)
+        throw new TesseraError("BadRequest", `${source}: metadata.name is missing (line ${lineOf("metadata")})`);
       return {
         resource,
         namespace: resource.namespaced ? (object.metadata.namespace ?? cluster.namespace) : undefined,

@@ -7,7 +7,7 @@ export function explainRefusal(error: TesseraError, manifest: Manifest): string 
   const causes = error.causes.filter((cause) => cause.field);
   if (causes.length === 0) return describeError(error).replace("error: ", `error: ${manifest.source} (line ${manifest.start.line}): `);
   const faults = causes.map(({ field = "", message = "", reason = "" }) => {
-    const line = Number(/:(\d+):\d+$/.exec(manifest.place(field))?.[1]);
+    const line = manifest.lineOf(field);
     // A server that saw the text itself says the line already.
     const said = (message || reason).replace(/ \(line \d+(, column \d+)?\)$/, "");
     return { line, text: `error: ${manifest.source}: ${said.startsWith(field) ? "" : `${field}: `}${said} (line ${line})\n` };

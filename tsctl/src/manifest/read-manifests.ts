@@ -9,8 +9,8 @@ export interface Manifest {
   /** File name, or "stdin". */
   readonly source: string;
   readonly start: Position;
-  /** "pod.yaml:14:7", the place of a field, or of the innermost part of its path that is there. */
-  readonly place: (fieldPath: string) => string;
+  /** The line of a field, or of the innermost part of its path that is there. */
+  readonly lineOf: (fieldPath: string) => number;
 }
 
 const extensions = new Set([".yaml", ".yml", ".json"]);
@@ -69,10 +69,7 @@ async function readPath(path: string): Promise<{ source: string; text: string }[
 
 /** A document is an object, or a List of them. */
 function expandList(document: ManifestDocument, source: string): Manifest[] {
-  const place = (path: string) => {
-    const { line, column } = document.locate(path);
-    return `${source}:${line}:${column}`;
-  };
+  const lineOf = (path: string) => document.locate(path).line;
   const value = document.value;
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new TesseraError(
@@ -86,20 +83,21 @@ function expandList(document: ManifestDocument, source: string): Manifest[] {
       object: item,
       source,
       start: document.locate(`items[${index}]`),
-      place: (path) => place(path === "" ? `items[${index}]` : `items[${index}].${path}`),
+      lineOf: (path) => lineOf(path === "" ? `items[${index}]` : `items[${index}].${path}`),
     }));
   }
-  return [{ object, source, start: document.start, place }];
+  return [{ object, source, start: document.start, lineOf }];
 }
 
 /** Every fault that can be seen without a server, of all manifests. */
 export function findFaults(manifests: readonly Manifest[]): string[] {
-  return manifests.flatMap(({ object, place }) => {
+  return manifests.flatMap(({ object, source, lineOf }) => {
     const faults: string[] = [];
-    if (typeof object.apiVersion !== "string") faults.push(`${place("apiVersion")}: apiVersion is missing, such as "apiVersion: v1"`);
-    if (typeof object.kind !== "string") faults.push(`${place("kind")}: kind is missing, such as "kind: Pod"`);
+    const add = (path: string, message: string) => faults.push(`${source}: ${message} (line ${lineOf(path)})`);
+    if (typeof object.apiVersion !== "string") add("apiVersion", 'apiVersion is missing, such as "apiVersion: v1"');
+    if (typeof object.kind !== "string") add("kind", 'kind is missing, such as "kind: Pod"');
     const hasName = typeof object.metadata?.name === "string" && object.metadata.name !== "";
-    if (!hasName && !object.metadata?.generateName) faults.push(`${place("metadata")}: metadata.name is missing`);
+    if (!hasName && !object.metadata?.generateName) add("metadata", "metadata.name is missing");
     return faults;
   });
 }
