@@ -16,6 +16,7 @@ import type { PodEvent, PodReports } from "./pod/dependencies.ts";
 import { Pods } from "./pod/pods.ts";
 import { PodStore } from "./pod/store.ts";
 import type { WantedPod } from "./pod/wanted.ts";
+import { AccountReader } from "./process/user.ts";
 import { NodeSession, type SessionHandler, type StreamCall } from "./session/node-session.ts";
 import { type NodeIdentity, nodeLabels, nodeStatus } from "./session/node-status.ts";
 import { Outbox } from "./session/outbox.ts";
@@ -84,6 +85,7 @@ export class Agent {
       network: this.#networks,
       hostFiles,
       images,
+      accounts: new AccountReader(),
       addresses: this.#addresses,
       volumes: new Volumes({ hostFiles, objects: this.#objects }),
       objects: this.#objects,

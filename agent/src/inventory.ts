@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { NativeLibrary, NativeNodeNetwork } from "@tessera/runtime-native";
+import { readOwner } from "./network/addresses.ts";
 import { dataPaths, sandboxesFolder } from "./paths.ts";
 import type { InventorySettings } from "./settings.ts";
 
@@ -65,7 +66,7 @@ async function names(folder: string): Promise<string[]> {
 
 async function addressItems(folder: string): Promise<InventoryItem[]> {
   const files = await names(folder);
-  return await Promise.all(files.map(async (name) => item("address", name, await readFile(join(folder, name), "utf8").catch(() => ""))));
+  return await Promise.all(files.map(async (name) => item("address", name, await readOwner(folder, name))));
 }
 
 /** Shims, and every process in a pod's cgroup. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { TesseraError } from "@tessera/proto";
-import { AddressPool } from "./addresses.ts";
+import { AddressPool, readOwner } from "./addresses.ts";
 
 describe("address pool", () => {
   let folder: string;
@@ -53,16 +53,16 @@ describe("address pool", () => {
     assert.equal(await addresses.allocate("b"), "10.1.2.3");
   });
 
-  it("keeps addresses over a restart and frees those of pods that are no more, and half-written ones", async () => {
+  it("keeps addresses over a restart and frees those of pods that are no more, and what is no entry", async () => {
     const before = await pool("10.1.2.0/29");
     await before.allocate("stays");
     await before.allocate("goes");
-    await writeFile(join(folder, ".10.1.2.6.new"), "st");
+    await writeFile(join(folder, "10.1.2.6"), "stays");
     const after = await pool("10.1.2.0/29", ["stays"]);
     assert.equal(after.addressOf("stays"), "10.1.2.2");
     assert.equal(after.addressOf("goes"), undefined);
     assert.deepEqual(await readdir(folder), ["10.1.2.2"]);
-    assert.equal(await readFile(join(folder, "10.1.2.2"), "utf8"), "stays");
+    assert.equal(await readOwner(folder, "10.1.2.2"), "stays");
   });
 
   it("leaves a pod its address when the node gets another range", async () => {

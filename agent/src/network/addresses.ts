@@ -1,4 +1,4 @@
-import { link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { formatIpv4, type Ipv4Range, parseCidr } from "./cidr.ts";
@@ -8,8 +8,9 @@ const FIRST_POD_OFFSET = 2;
 const RESERVED = 3;
 
 /**
- * Which pod has which address of the node's range. One file per address holds the pod's uid; it appears whole or not at all, so a crash
- * loses nothing, and start-up frees what no pod owns: nothing on disk can use the range up for good.
+ * Which pod has which address of the node's range. One symbolic link per address names the pod's uid: making it is a single call that
+ * succeeds for one owner only, so a crash leaves it whole or not at all. Start-up frees what no pod owns: nothing on disk can use the range
+ * up for good.
  */
 export class AddressPool {
   readonly #folder: string;
@@ -27,8 +28,8 @@ export class AddressPool {
   async load(owners: ReadonlySet<string>): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#folder)) {
-      const owner = name.startsWith(".") ? "" : await readFile(join(this.#folder, name), "utf8");
-      if (owner === "" || !owners.has(owner)) await rm(join(this.#folder, name), { force: true });
+      const owner = await readOwner(this.#folder, name);
+      if (!owners.has(owner)) await rm(join(this.#folder, name), { force: true });
       else this.#note(name, owner);
     }
   }
@@ -59,7 +60,7 @@ export class AddressPool {
     // Noted before the first wait, so that two pods never pick the same.
     this.#note(address, owner);
     try {
-      await this.#write(address, owner);
+      await symlink(owner, join(this.#folder, address));
     } catch (error) {
       this.#forget(address, owner);
       throw new TesseraError("InternalError", `could not record address ${address} for pod ${owner}`, { cause: error });
@@ -90,17 +91,6 @@ export class AddressPool {
     throw new TesseraError("ServiceUnavailable", `no free address in ${range.text}: all ${count} are in use by pods of this node`);
   }
 
-  /** Written beside and linked into place: a link never replaces and never shows half a file. */
-  async #write(address: string, owner: string): Promise<void> {
-    const temporary = join(this.#folder, `.${address}.new`);
-    await writeFile(temporary, owner, { mode: 0o600 });
-    try {
-      await link(temporary, join(this.#folder, address));
-    } finally {
-      await rm(temporary, { force: true });
-    }
-  }
-
   #note(address: string, owner: string): void {
     this.#owners.set(address, owner);
     this.#addresses.set(owner, address);
@@ -110,4 +100,9 @@ export class AddressPool {
     this.#owners.delete(address);
     this.#addresses.delete(owner);
   }
+}
+
+/** The uid of the pod that has the address; "" for what is no entry of the pool. */
+export async function readOwner(folder: string, address: string): Promise<string> {
+  return await readlink(join(folder, address)).catch(() => "");
 }

@@ -6,6 +6,7 @@ import type { ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import type { NodeFacts } from "../node-facts.ts";
 import type { ReferencedObjects } from "../objects/referenced-objects.ts";
+import type { AccountReader } from "../process/user.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 import type { WantedPod } from "./wanted.ts";
 
@@ -32,6 +33,7 @@ export interface PodDependencies {
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns">;
   readonly hostFiles: Pick<HostFiles, "removeTree">;
   readonly images: Pick<ImageStore, "resolve" | "prepareRootfs">;
+  readonly accounts: Pick<AccountReader, "read">;
   readonly addresses: Pick<AddressPool, "allocate" | "release">;
   readonly volumes: Pick<Volumes, "setUp" | "tearDown">;
   readonly objects: Pick<ReferencedObjects, "get">;

@@ -59,20 +59,17 @@ export function newRecord(uid: string, pod: Pod, nowMs: number): PodRecord {
   return { uid, pod, released: false, begun: [], startTimeMs: nowMs, containers: {} };
 }
 
-/** The record's file content; the pod object has a file of its own, which changes far less often. */
 export function encodeRecord(record: PodRecord): string {
-  const { pod: _apart, ...rest } = record;
-  return JSON.stringify(rest);
+  return JSON.stringify(record);
 }
 
-/** Undefined when the text is no record, as after a power cut in the middle of a write. */
-export function decodeRecord(uid: string, recordText: string, podText: string): PodRecord | undefined {
-  const record = parseObject(recordText);
-  const pod = parseObject(podText) as Pod | undefined;
-  if (record === undefined || pod === undefined || record["uid"] !== uid || pod.metadata?.uid !== uid) return undefined;
-  if (!Array.isArray(record["begun"]) || typeof record["startTimeMs"] !== "number" || !isObject(record["containers"])) return undefined;
+/** Undefined when the text is no record, as after a crash in the middle of the first write. */
+export function decodeRecord(uid: string, text: string): PodRecord | undefined {
+  const record = parseObject(text);
+  if (record === undefined || record["uid"] !== uid || !isObject(record["pod"]) || !isObject(record["containers"])) return undefined;
+  if (!Array.isArray(record["begun"]) || typeof record["startTimeMs"] !== "number") return undefined;
   // Beyond its outline the file is trusted: only this program writes it, into a folder that only root enters.
-  return { ...(record as unknown as PodRecord), pod };
+  return record as unknown as PodRecord;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

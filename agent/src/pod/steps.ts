@@ -1,4 +1,5 @@
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { RuntimeError } from "@tessera/runtime-native";
@@ -9,7 +10,7 @@ import type { GivenFile } from "../process/mounts.ts";
 import { podResources } from "../process/resources.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../process/signals.ts";
 import { podSysctls } from "../process/sysctls.ts";
-import { type ResolvedUser, resolveUser } from "../process/user.ts";
+import { type ImageAccounts, type ResolvedUser, resolveUser } from "../process/user.ts";
 import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import type { PodStep, StepOf } from "./plan.ts";
@@ -17,7 +18,7 @@ import { EventReason, Terminated, Waiting } from "./reasons.ts";
 import { type Acquisition, attemptId } from "./record.ts";
 import type { PodState } from "./state.ts";
 import { failingAs, StepError } from "./step-error.ts";
-import type { PodFolders, RecordFile } from "./store.ts";
+import { isErrno, type PodFolders, type RecordFile } from "./store.ts";
 import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 /** What a step works with. `want` is the newest wanted pod at the time the step starts. */
@@ -68,8 +69,11 @@ const EXECUTORS: Executors = {
     state.folders = "unclear";
     await file.create();
     const logs = [...want.init, ...want.apps].map((container) => join(folders.logs, container.name));
-    const paths = [folders.etc, folders.volumes, folders.containers, ...logs];
-    await Promise.all(paths.map((path) => mkdir(path, { recursive: true, mode: 0o700 })));
+    await Promise.all([
+      makeFolder(folders.etc),
+      makeFolder(folders.containers),
+      makeFolder(folders.logs).then(() => Promise.all(logs.map(makeFolder))),
+    ]);
     state.folders = "there";
   },
 
@@ -133,7 +137,9 @@ const EXECUTORS: Executors = {
       failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
     ]);
     const lower = await failingAs(Waiting.createError, () => images.prepareRootfs(image));
-    const user = await failingAs(Waiting.configError, () => containerUser(want, container, image, lower));
+    const user = await failingAs(Waiting.configError, async () =>
+      containerUser(want, container, image, await context.accounts.read(lower)),
+    );
     state.prepared.set(name, { attempt, image, lower, user });
   },
 
@@ -237,19 +243,16 @@ const EXECUTORS: Executors = {
   },
 };
 
-/** Who the container runs as. */
-export function containerUser(
-  want: WantedPod,
-  container: WantedContainer,
-  image: LocalImage,
-  lower: readonly string[],
-): Promise<ResolvedUser> {
-  return resolveUser({
-    pod: want.pod.spec?.securityContext ?? {},
-    container: container.spec.securityContext ?? {},
-    imageUser: image.config.user,
-    lower,
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+    if (!isErrno(error, "EEXIST")) throw error;
   });
+}
+
+/** Who the container runs as. */
+export function containerUser(want: WantedPod, container: WantedContainer, image: LocalImage, accounts: ImageAccounts): ResolvedUser {
+  const { securityContext = {} } = want.pod.spec ?? {};
+  return resolveUser({ pod: securityContext, container: container.spec.securityContext ?? {}, imageUser: image.config.user, accounts });
 }
 
 function wantedContainer(want: WantedPod, name: string): WantedContainer {
@@ -279,7 +282,7 @@ async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { ho
   try {
     await mkdir(paths.root, { mode: 0o700 });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if (!isErrno(error, "EEXIST")) throw error;
     // From a start that a crash or an error cut short: what is in it cannot be trusted.
     await hostFiles.removeTree(paths.root);
     await mkdir(paths.root, { mode: 0o700 });
@@ -303,10 +306,8 @@ async function removeOldLogs(folder: string, attempt: number): Promise<void> {
 }
 
 async function writeEtcFiles({ want, state, folders, node }: StepContext): Promise<void> {
-  const [nodeHosts, nodeResolvConf] = await Promise.all([
-    want.hostNetwork ? readFile("/etc/hosts", "utf8") : "",
-    readFile("/etc/resolv.conf", "utf8").catch(() => ""),
-  ]);
+  const nodeHosts = want.hostNetwork ? readNodeFile("/etc/hosts") : "";
+  const nodeResolvConf = readNodeFile("/etc/resolv.conf");
   const hostname = podHostname(want.pod, node.hostname);
   const addresses = state.address === undefined ? [] : [state.address];
   const write = (name: string, text: string) => writeFile(join(folders.etc, name), text, { mode: 0o644 });
@@ -315,6 +316,16 @@ async function writeEtcFiles({ want, state, folders, node }: StepContext): Promi
     write("hostname", `${hostname}\n`),
     write("resolv.conf", podResolvConf(want.pod, nodeResolvConf)),
   ]);
+}
+
+/** Small, read for every pod and always in the page cache: not worth four trips to a thread each. */
+function readNodeFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    // A node without the file gives its pods an empty one.
+    return "";
+  }
 }
 
 function givenFiles(container: WantedContainer, { folders }: StepContext, attempt: number): GivenFile[] {

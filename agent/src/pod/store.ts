@@ -1,6 +1,5 @@
-import { mkdir, open, readdir, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Pod } from "@tessera/proto";
 import { decodeRecord, encodeRecord, type PodRecord } from "./record.ts";
 
 /** The folders of one pod on disk. All of them are below `root`, so removing that removes everything. */
@@ -29,7 +28,9 @@ export function logPath(folders: PodFolders, container: string, attempt: number)
   return join(folders.logs, container, `${attempt}.log`);
 }
 
-/** All pod records of this node: DATA/pods/<uid>/{record,pod}.json. */
+const RECORD = "record.json";
+
+/** All pod records of this node: DATA/pods/<uid>/record.json. */
 export class PodStore {
   readonly root: string;
 
@@ -56,12 +57,7 @@ export class PodStore {
 
   async #read(uid: string): Promise<PodRecord | undefined> {
     try {
-      const folder = join(this.root, uid);
-      const [recordText, podText] = await Promise.all([
-        readFile(join(folder, "record.json"), "utf8"),
-        readFile(join(folder, "pod.json"), "utf8"),
-      ]);
-      return decodeRecord(uid, recordText, podText);
+      return decodeRecord(uid, await readFile(join(this.root, uid, RECORD), "utf8"));
     } catch (error) {
       if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return undefined;
       throw error;
@@ -76,7 +72,6 @@ export class PodStore {
 export class RecordFile {
   readonly #folder: string;
   readonly #record: PodRecord;
-  #writtenPod: Pod | undefined;
   #writing: Promise<void> | undefined;
   #next: { promise: Promise<void>; durable: boolean } | undefined;
   #closed = false;
@@ -86,10 +81,15 @@ export class RecordFile {
     this.#record = record;
   }
 
-  /** Makes the pod's folder and the first record in it. */
+  /**
+   * Makes the pod's folder and the first record in it. This write needs no rename: nothing is begun before it is whole, and a folder with
+   * half a record is only removed.
+   */
   async create(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    await this.save();
+    await mkdir(this.#folder, { mode: 0o700 }).catch((error: unknown) => {
+      if (!isErrno(error, "EEXIST")) throw error;
+    });
+    await writeFile(join(this.#folder, RECORD), encodeRecord(this.#record), { mode: 0o600 });
   }
 
   /** Resolves once what the record says now is on disk. Callers that come while a write is under way share the next one. */
@@ -129,24 +129,15 @@ export class RecordFile {
   }
 
   async #write(durable: boolean): Promise<void> {
-    const { pod } = this.#record;
-    const writes = [this.#replace("record.json", encodeRecord(this.#record), durable)];
-    if (pod !== this.#writtenPod) writes.push(this.#replace("pod.json", JSON.stringify(pod), durable));
-    await Promise.all(writes);
-    this.#writtenPod = pod;
-  }
-
-  async #replace(name: string, text: string, durable: boolean): Promise<void> {
-    const path = join(this.#folder, name);
-    const temporary = `${path}.new`;
-    const file = await open(temporary, "w", 0o600);
+    const path = join(this.#folder, RECORD);
+    const file = await open(`${path}.new`, "w", 0o600);
     try {
-      await file.writeFile(text);
+      await file.writeFile(encodeRecord(this.#record));
       if (durable) await file.datasync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(`${path}.new`, path);
   }
 }
 

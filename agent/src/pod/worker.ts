@@ -165,7 +165,7 @@ export class PodWorker {
 
   /** The first process of a running container, for commands to be run like it. */
   async process(container: WantedContainer): Promise<ProcessSpec> {
-    const { images } = this.#deps;
+    const { images, accounts } = this.#deps;
     const want = this.#want;
     let prepared = this.#state.prepared.get(container.name);
     if (prepared === undefined) {
@@ -173,7 +173,7 @@ export class PodWorker {
       const image = await images.resolve(this.#state.container(container.name).image);
       if (image === undefined) throw new TesseraError("NotFound", `the image of container "${container.name}" is no longer on this node`);
       const lower = await images.prepareRootfs(image);
-      const user = await containerUser(want, container, image, lower);
+      const user = containerUser(want, container, image, await accounts.read(lower));
       prepared = { attempt: this.#state.container(container.name).attempt, image, lower, user };
       if (this.#state.isRunning(container.name)) this.#state.prepared.set(container.name, prepared);
     }
@@ -256,8 +256,10 @@ export class PodWorker {
     const key = stepKey(step);
     const limitMs = step.do === "prepareContainer" ? PREPARE_DEADLINE_MS : STEP_DEADLINE_MS;
     const signal = withDeadline(AbortSignal.any([this.#stopping.signal, cancelled]), limitMs);
+    const startedAtMs = performance.now();
     try {
       await runStep(step, this.#context(), signal);
+      this.#deps.log.debug({ pod: this.#want.uid, step: key, ms: performance.now() - startedAtMs }, "step done");
       this.#state.failures.delete(key);
       if (this.#ended) return;
       if (step.do === "startContainer") this.#afterStart(step.container);

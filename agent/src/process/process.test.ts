@@ -17,7 +17,7 @@ import { containerMounts } from "./mounts.ts";
 import { containerResources, oomScoreAdj, podResources } from "./resources.ts";
 import { signalNumber } from "./signals.ts";
 import { podSysctls } from "./sysctls.ts";
-import { resolveUser } from "./user.ts";
+import { AccountReader, resolveUser } from "./user.ts";
 
 const FACTS: PodFacts = { hostAddresses: ["192.0.2.1"], podAddresses: ["10.64.1.7"], nodeCpuMillis: 2000, nodeMemoryBytes: 8 * 2 ** 30 };
 
@@ -176,8 +176,10 @@ describe("accounts of an image", () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  const user = (imageUser: string, more: { pod?: object; container?: object; layers?: string[] } = {}) =>
-    resolveUser({ pod: more.pod ?? {}, container: more.container ?? {}, imageUser, lower: (more.layers ?? ["lower"]).map(layer) });
+  const user = async (imageUser: string, more: { pod?: object; container?: object; layers?: string[] } = {}) => {
+    const accounts = await new AccountReader().read((more.layers ?? ["lower"]).map(layer));
+    return resolveUser({ pod: more.pod ?? {}, container: more.container ?? {}, imageUser, accounts });
+  };
 
   it("are found by name and number, with their groups and home", async () => {
     assert.deepEqual(await user(""), { uid: 0, gid: 0, additionalGids: [0, 500], home: "/root" });

@@ -18,35 +18,58 @@ export interface UserInputs {
   readonly container: SecurityContext;
   /** The image's USER: "", "name", "uid", "name:group" ... */
   readonly imageUser: string;
-  readonly lower: readonly string[];
+  readonly accounts: ImageAccounts;
 }
 
-interface Account {
+/** What an image's /etc/passwd and /etc/group say. */
+export interface ImageAccounts {
+  readonly users: readonly Account[];
+  readonly groups: readonly Group[];
+}
+
+export interface Account {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
   readonly home: string;
 }
 
-interface Group {
+export interface Group {
   readonly name: string;
   readonly gid: number;
   readonly members: readonly string[];
 }
 
+const MAX_CACHED_IMAGES = 64;
+
+/** Reads accounts out of images' layers, and remembers them: layers never change. */
+export class AccountReader {
+  readonly #cache = new Map<string, Promise<ImageAccounts>>();
+
+  /** Throws TesseraError "Invalid" for account files that are not plain, or too long. */
+  async read(lower: readonly string[]): Promise<ImageAccounts> {
+    const key = lower.join("\0");
+    const known = this.#cache.get(key);
+    if (known !== undefined) return await known;
+    const reading = Promise.all([readAccounts(lower), readGroups(lower)]).then(([users, groups]) => ({ users, groups }));
+    const oldest = this.#cache.size >= MAX_CACHED_IMAGES ? this.#cache.keys().next().value : undefined;
+    if (oldest !== undefined) this.#cache.delete(oldest);
+    this.#cache.set(key, reading);
+    reading.catch(() => this.#cache.delete(key));
+    return await reading;
+  }
+}
+
 /** Who the container runs as. Throws TesseraError "Invalid" for a user that the image does not have, or that the pod forbids. */
-export async function resolveUser(inputs: UserInputs): Promise<ResolvedUser> {
-  const { pod, container, imageUser, lower } = inputs;
+export function resolveUser({ pod, container, imageUser, accounts }: UserInputs): ResolvedUser {
   const [wantedUser = "", wantedGroup = ""] = imageUser.split(":", 2);
   const runAsUser = container.runAsUser ?? pod.runAsUser;
   const runAsGroup = container.runAsGroup ?? pod.runAsGroup;
   for (const id of [runAsUser, runAsGroup, pod.fsGroup, ...(pod.supplementalGroups ?? [])]) checkApiId(id);
-  const needsAccounts = runAsUser !== 0 || runAsGroup === undefined;
-  const accounts = needsAccounts ? await readAccounts(lower) : [];
-  const groups = await readGroups(lower);
+  const { users, groups } = accounts;
 
-  const uid = runAsUser ?? resolveUid(wantedUser, accounts);
-  const account = accounts.find((one) => (runAsUser === undefined && one.name === wantedUser) || one.uid === uid);
+  const uid = runAsUser ?? resolveUid(wantedUser, users);
+  const account = users.find((one) => (runAsUser === undefined && one.name === wantedUser) || one.uid === uid);
   const imageGroup = runAsUser === undefined && wantedGroup !== "" ? resolveGid(wantedGroup, groups) : undefined;
   const gid = runAsGroup ?? imageGroup ?? account?.gid ?? 0;
   if ((container.runAsNonRoot ?? pod.runAsNonRoot ?? false) && uid === 0) {

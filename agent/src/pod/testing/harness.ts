@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { AddressPool } from "../../network/addresses.ts";
 import type { NodeFacts } from "../../node-facts.ts";
 import { ReferencedObjects } from "../../objects/referenced-objects.ts";
+import { AccountReader } from "../../process/user.ts";
 import { Volumes } from "../../volumes/volumes.ts";
 import type { PodEvent } from "../dependencies.ts";
 import { Pods } from "../pods.ts";
@@ -61,6 +62,7 @@ export class TestNode {
       // The layer writer is the image store's alone.
       hostFiles: this.hostFiles as unknown as HostFiles,
       images: this.images,
+      accounts: new AccountReader(),
       addresses: this.addresses,
       volumes: new Volumes({ hostFiles: this.hostFiles, objects: this.objects }),
       objects: this.objects,
