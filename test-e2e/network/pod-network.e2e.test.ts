@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { exampleImage } from "../harness/cluster.ts";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { clusterName, exampleImage, tsctlOk } from "../harness/cluster.ts";
 import { scenario, shellPod } from "../harness/scenario.ts";
 
 const nodes = ["node-1", "node-2", "node-3"];
@@ -56,4 +59,25 @@ scenario("a host network pod has its node's address", async (cluster) => {
   const { status } = await cluster.getPod("host");
   assert.equal(status.podIP, status.hostIP);
   assert.match(await cluster.kubectlOk(["exec", "host", "--", "ip", "addr"]), new RegExp(`inet ${status.hostIP?.replaceAll(".", "\\.")}/`));
+});
+
+scenario("outside of the cluster a pod is seen with its node's address", async (cluster) => {
+  const { subnet } = JSON.parse(await tsctlOk(["dev", "status", "--name", clusterName, "-o", "json"])) as { subnet: string };
+  const outside = subnet.replace(/\d+\/\d+$/, "1");
+  const callers: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    callers.push(request.socket.remoteAddress);
+    response.end("outside\n");
+  });
+  server.listen(0, outside);
+  await once(server, "listening");
+  try {
+    await cluster.apply(shellPod("caller", "exec sleep 1000", { pod: { nodeName: "node-3" } }));
+    await cluster.waitReady("caller");
+    const url = `http://${outside}:${(server.address() as AddressInfo).port}/`;
+    assert.equal(await cluster.kubectlOk(["exec", "caller", "--", "timeout", "5", "wget", "-q", "-O", "-", url]), "outside\n");
+    assert.deepEqual(callers, [(await cluster.getPod("caller")).status.hostIP]);
+  } finally {
+    server.close();
+  }
 });
