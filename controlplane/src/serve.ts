@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
 import { createApi } from "./api/api.ts";
 import type { HttpsServer } from "./api/https-server.ts";
@@ -19,6 +21,8 @@ import { EtcdClient, type EtcdEndpoints } from "./store/etcd-client.ts";
 import { EtcdStore } from "./store/etcd-store.ts";
 import { WatchCache } from "./store/watch-cache.ts";
 import { type Part, runParts } from "./supervisor.ts";
+
+const storeRetryMs = 500;
 
 /** Runs a whole control plane until aborted. */
 export async function serve(settings: ServeSettings, log: Logger, signal: AbortSignal): Promise<void> {
@@ -133,8 +137,8 @@ function listParts({ caches, events, registry, nodes, loops, api, announced }: P
     {
       name: "namespaces",
       needs: ["cache"],
-      async run(_partSignal, ready) {
-        await createSystemNamespaces(registry);
+      async run(partSignal, ready) {
+        await persist(() => createSystemNamespaces(registry), partSignal);
         ready();
       },
     },
@@ -153,6 +157,18 @@ function listParts({ caches, events, registry, nodes, loops, api, announced }: P
         }),
     },
   ];
+}
+
+/** Until it works: what etcd cannot do now it can do later. */
+async function persist(action: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof TesseraError && ["ServiceUnavailable", "Timeout"].includes(error.reason))) throw error;
+      await delay(storeRetryMs, undefined, { signal });
+    }
+  }
 }
 
 /** Says where everything is, for people and for the programs that started this one. */

@@ -271,6 +271,18 @@ test("a patch that breaks the object's rules is refused as an update would be", 
   assert.deepEqual(refusal(await api.http.patch(`${pods}/fixed?fieldValidation=Strict`, "merge", { speck: {} })), [400, "BadRequest"]);
 });
 
+test("a patch as deep as the body allows is a bad request, and the server lives", async () => {
+  for (const type of ["merge", "strategic-merge"]) {
+    const body = `${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`;
+    const answer = await api.http.send("PATCH", `${configMaps}/put`, {
+      body,
+      headers: { "content-type": `application/${type}-patch+json` },
+    });
+    assert.equal(answer.status, 400, type);
+  }
+  assert.equal((await api.http.get(`${configMaps}/put`)).status, 200);
+});
+
 test("server-side apply says what to use instead", async () => {
   const headers = { "content-type": "application/apply-patch+yaml" };
   const answer = await api.http.send("PATCH", `${configMaps}/put?fieldManager=a`, { body: "data: {}", headers });

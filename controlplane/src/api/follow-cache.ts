@@ -14,7 +14,9 @@ export interface FollowOptions {
   readonly currentRevision: () => Promise<number>;
   /** How long to wait for a version that the cache has not seen yet. */
   readonly freshnessTimeoutMs: number;
+  /** How long a watcher may go without hearing of a version, if it wants bookmarks. Default 60,000. */
   readonly bookmarkIntervalMs?: number;
+  readonly now?: () => number;
 }
 
 /**
@@ -39,23 +41,31 @@ export async function* followCache(options: FollowOptions): AsyncGenerator<reado
 }
 
 async function* followChanges({ cache, query, ...options }: FollowOptions, from: number): AsyncGenerator<readonly WatchItem[]> {
-  const iterator = cache.watch(from, query.signal)[Symbol.asyncIterator]();
-  const interval = query.bookmarks ? (options.bookmarkIntervalMs ?? bookmarkIntervalMs) : undefined;
+  // A reader that turns away leaves a read under way, which must not wait for the next change to end.
+  const ended = new AbortController();
+  const iterator = cache.watch(from, AbortSignal.any([query.signal, ended.signal]))[Symbol.asyncIterator]();
+  const interval = query.bookmarks ? (options.bookmarkIntervalMs ?? bookmarkIntervalMs) : Number.POSITIVE_INFINITY;
+  const now = options.now ?? Date.now;
+  let lastSentMs = now();
   try {
     let next = ahead(iterator.next());
     for (;;) {
-      const result = await (interval === undefined ? next : withDeadline(next, interval));
-      if (result === undefined) {
-        // Nothing came for so long, so all that the cache has seen was sent.
-        yield [{ type: "BOOKMARK", resourceVersion: String(cache.revision), initialEnd: false }];
-        continue;
+      const result = await withDeadline(next, lastSentMs + interval - now());
+      if (result?.done === true) return;
+      let items: readonly WatchItem[] = [];
+      // After a silence all that the cache has seen was sent; after a batch all up to its end.
+      let seen = cache.revision;
+      if (result !== undefined) {
+        next = ahead(iterator.next());
+        items = result.value.flatMap((event) => translate(event, query.selection));
+        seen = result.value.at(-1)?.object.revision ?? seen;
       }
-      if (result.done === true) return;
-      next = ahead(iterator.next());
-      const items = result.value.flatMap((event) => translate(event, query.selection));
-      if (items.length > 0) yield items;
+      if (items.length === 0 && now() - lastSentMs < interval) continue;
+      lastSentMs = now();
+      yield items.length > 0 ? items : [{ type: "BOOKMARK", resourceVersion: String(seen), initialEnd: false }];
     }
   } finally {
+    ended.abort();
     await iterator.return?.();
   }
 }
@@ -68,9 +78,10 @@ function ahead<V>(promise: Promise<V>): Promise<V> {
 
 /** What the promise brings, or undefined after the deadline; the promise can then be waited for again. */
 async function withDeadline<V>(promise: Promise<V>, deadlineMs: number): Promise<V | undefined> {
+  if (deadlineMs === Number.POSITIVE_INFINITY) return promise;
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, deadlineMs, undefined);
+    timer = setTimeout(resolve, Math.max(0, deadlineMs), undefined);
     timer.unref();
   });
   try {

@@ -134,11 +134,11 @@ export class HttpsServer {
   }
 
   #toApiRequest(request: IncomingMessage, gone: AbortSignal): ApiRequest {
-    const url = new URL(request.url ?? "/", "https://localhost");
+    const [path = "/", query = ""] = splitOnce(request.url ?? "/", "?");
     return {
       method: request.method ?? "GET",
-      path: url.pathname,
-      query: url.searchParams,
+      path,
+      query: new URLSearchParams(query),
       headers: request.headers,
       body: request,
       credentials: {
@@ -185,7 +185,13 @@ function chooseProtocol(request: IncomingMessage, understood: readonly string[])
   );
 }
 
+function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+}
+
 async function send(request: IncomingMessage, response: ServerResponse, answer: ApiResponse): Promise<void> {
+  response.setHeader("cache-control", "no-cache, private");
   for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
   const { body } = answer;
   const acceptsGzip = /(^|,)\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*($|,))|,|$)/i.test(request.headers["accept-encoding"] ?? "");

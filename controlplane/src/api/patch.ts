@@ -25,7 +25,7 @@ export async function patchObject(call: Call): Promise<ApiResponse> {
   const faults: Fault[] = [];
   let warnings: readonly string[] = [];
   const change = (current: ApiObject): ApiObject => {
-    const decoded = decodeValue<ApiObject>(apply(current), definition, validation);
+    const decoded = decodeValue<ApiObject>(applyShallow(apply, current), definition, validation);
     checkNamespace(decoded.object, path.namespace, definition.namespaced);
     checkIdentity(decoded.object, current);
     warnings = decoded.warnings;
@@ -68,6 +68,16 @@ async function readPatch(call: Call): Promise<Patch> {
         "UnsupportedMediaType",
         `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json; not ${JSON.stringify(type)}`,
       );
+  }
+}
+
+/** Patches are applied recursively: one that exhausts the stack is no patch of any object of ours. */
+function applyShallow(apply: Patch, current: ApiObject): unknown {
+  try {
+    return apply(current);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new TesseraError("BadRequest", "the patch is nested too deeply", { cause });
+    throw cause;
   }
 }
 

@@ -91,7 +91,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     tokens: await TokenTable.open(join(dir, "tokens.json")),
     log,
     now: Date.now,
-    freshnessTimeoutMs: 300,
+    freshnessTimeoutMs: 1000,
     listen: ["127.0.0.1:0"],
     tls: { ca: pki.authority.pair.certPem, cert: server.certPem, key: server.keyPem },
   });
