@@ -2,9 +2,8 @@ import { type Pod, TesseraError } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, Runtime, RuntimeEvent, SandboxState } from "@tessera/runtime-native";
 import type { ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
+import { podReferences } from "../objects/pod-references.ts";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
-import { envReferences } from "../process/env.ts";
-import { volumeReferences } from "../volumes/content.ts";
 import type { PodDependencies } from "./dependencies.ts";
 import { newRecord } from "./record.ts";
 import { seedFromStatus } from "./seed.ts";
@@ -130,10 +129,7 @@ export class Pods {
 
   /** The ConfigMaps and Secrets that pods of this node name. */
   references(): ObjectKey[] {
-    return this.all().flatMap(({ want }) => [
-      ...envReferences(want.pod),
-      ...(want.pod.spec?.volumes ?? []).flatMap((volume) => volumeReferences(volume, want.namespace)),
-    ]);
+    return this.all().flatMap(({ want }) => podReferences(want.pod));
   }
 
   /** Lets go of all pods; they live on. */

@@ -1,6 +1,7 @@
 import { isCancellation, type PodStatus, TesseraError } from "@tessera/proto";
-import type { ProcessSpec, ContainerState as RuntimeContainer } from "@tessera/runtime-native";
+import { type ProcessSpec, type ContainerState as RuntimeContainer, RuntimeError } from "@tessera/runtime-native";
 import { withDeadline } from "../clock.ts";
+import { podReferences } from "../objects/pod-references.ts";
 import { keyOf, type ObjectKey } from "../objects/referenced-objects.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
@@ -115,9 +116,10 @@ export class PodWorker {
 
   /** Some objects changed: volumes that show them are brought up to date, and what failed for want of them is tried again. */
   objectsChanged(keys: ReadonlySet<string>): void {
+    const names = (references: readonly ObjectKey[]) => references.some((key) => keys.has(keyOf(key)));
+    if (!names(podReferences(this.#want.pod))) return;
     for (const volume of this.#want.pod.spec?.volumes ?? []) {
-      const references: ObjectKey[] = volumeReferences(volume, this.#want.namespace);
-      if (references.some((key) => keys.has(keyOf(key)))) this.#state.noteVolumeChanged(volume.name ?? "");
+      if (names(volumeReferences(volume, this.#want.namespace))) this.#state.noteVolumeChanged(volume.name ?? "");
     }
     this.poke("objects");
   }
@@ -300,7 +302,12 @@ export class PodWorker {
     };
     const isNews = this.#state.failures.get(key)?.message !== failure.message;
     this.#state.failures.set(key, failure);
-    log.warn({ pod: this.#want.uid, step: key, because: step.because, err: error, count }, "step failed");
+    // What the pod or the node lacks is told by its message; only what nobody foresaw needs its origin.
+    const isForeseen = error instanceof StepError || error instanceof TesseraError || error instanceof RuntimeError;
+    log.warn(
+      { pod: this.#want.uid, step: key, because: step.because, count, ...(isForeseen ? { reason: messageOf(error) } : { err: error }) },
+      "step failed",
+    );
     const container = "container" in step ? findContainer(this.#want, step.container) : undefined;
     const event = failureEvent({ step, failure, container, isNews });
     if (event !== undefined) this.#deps.reports.event(this.#want, event);
