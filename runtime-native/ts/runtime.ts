@@ -66,6 +66,8 @@ export interface ProcessSpec {
   readonly user: ContainerUser;
   /** Allocate a terminal for stdin, stdout and stderr. */
   readonly terminal: boolean;
+  /** How large the terminal is when the process first looks; the kernel's 0 by 0 when not known. */
+  readonly terminalSize?: { readonly columns: number; readonly rows: number };
 }
 
 export interface ContainerSpec {

@@ -78,6 +78,7 @@ function capabilityMask(names: readonly string[]): bigint {
 function writeProcess(writer: FieldWriter, process: ProcessSpec): void {
   writer.strings("ARGUMENT", process.argv).strings("VARIABLE", process.env).string("CWD", process.cwd);
   writer.u32("UID", process.user.uid).u32("GID", process.user.gid).bool("TERMINAL", process.terminal);
+  if (process.terminalSize) writer.u32("COLUMNS", process.terminalSize.columns).u32("ROWS", process.terminalSize.rows);
   for (const gid of process.user.additionalGids) writer.u32("GROUP", gid);
 }
 

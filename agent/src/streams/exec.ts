@@ -1,5 +1,6 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { TesseraError } from "@tessera/proto";
-import type { ExecRequest } from "@tessera/proto/node";
+import type { ExecRequest, StreamFrame } from "@tessera/proto/node";
 import { type ExecSession, type ProcessSpec, type Runtime, RuntimeError } from "@tessera/runtime-native";
 import type { StreamPeer } from "./stream-peer.ts";
 
@@ -10,17 +11,25 @@ export interface ExecTarget {
   readonly process: ProcessSpec;
 }
 
+type Frame = NonNullable<StreamFrame["frame"]>;
+
+const SIZE_IS_SAID_WITHIN_MS = 100;
+
 /** What a shell says of a command that it cannot run. */
 const EXIT_CODES = { CommandNotFound: 127, CommandNotExecutable: 126 } as const;
 
 /** Runs a command in a container, with its input and output on the stream, and ends the stream with its exit code. */
 export async function serveExec(runtime: Pick<Runtime, "exec">, target: ExecTarget, request: ExecRequest, peer: StreamPeer): Promise<void> {
   if (request.command.length === 0) throw new TesseraError("BadRequest", "exec: no command");
+  const frames = peer.frames();
+  const first = frames.next();
+  const terminalSize = request.tty ? await sizeSaidFirst(first) : undefined;
   const process: ProcessSpec = {
     ...target.process,
     argv: request.command,
     env: request.tty ? withTerminal(target.process.env) : target.process.env,
     terminal: request.tty,
+    ...(terminalSize && { terminalSize }),
   };
   const output = {
     stdout: (chunk: Uint8Array) => (request.stdout ? send(peer, "stdout", chunk) : undefined),
@@ -39,7 +48,7 @@ export async function serveExec(runtime: Pick<Runtime, "exec">, target: ExecTarg
   peer.signal.addEventListener("abort", kill, { once: true });
   if (peer.signal.aborted) kill();
   // Runs beside the process and ends with the stream; a lost stream kills the process through the signal.
-  void feed(session, peer, request.stdin).catch(() => undefined);
+  void feed(session, first, frames, request.stdin).catch(() => undefined);
   const { exitCode } = await session.exited;
   peer.signal.removeEventListener("abort", kill);
   await peer.exit({ code: exitCode });
@@ -50,8 +59,26 @@ async function send(peer: StreamPeer, kind: "stdout" | "stderr", chunk: Uint8Arr
   if (!peer.signal.aborted) await peer.send(kind, chunk).catch(() => undefined);
 }
 
-async function feed(session: ExecSession, peer: StreamPeer, stdin: boolean): Promise<void> {
-  for await (const frame of peer.frames()) {
+/**
+ * A client with a terminal says its size before anything else, so that the command never sees another one; a client
+ * that says nothing is not waited for long.
+ */
+async function sizeSaidFirst(first: Promise<IteratorResult<Frame>>): Promise<{ columns: number; rows: number } | undefined> {
+  const said = new AbortController();
+  const silence = delay(SIZE_IS_SAID_WITHIN_MS, undefined, { signal: said.signal }).catch(() => undefined);
+  const result = await Promise.race([first, silence]);
+  said.abort();
+  return result && !result.done && result.value.$case === "resize" ? result.value.value : undefined;
+}
+
+async function feed(
+  session: ExecSession,
+  first: Promise<IteratorResult<Frame>>,
+  rest: AsyncIterator<Frame>,
+  stdin: boolean,
+): Promise<void> {
+  for (let next = await first; !next.done; next = await rest.next()) {
+    const frame = next.value;
     if (frame.$case === "resize") session.resize(frame.value.columns, frame.value.rows);
     else if (!stdin) continue;
     else if (frame.$case === "stdin") await session.write(frame.value);

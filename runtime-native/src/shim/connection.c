@@ -85,8 +85,9 @@ send_pending (struct ts_connection *connection)
     {
       ts_free_buffer (&connection->out);
       connection->sent = 0;
+      /* The agent may be writing still: only what it reads ends here, and it hangs up when it has read all. */
       if (connection->closing)
-        shutdown (connection->source.fd, SHUT_RDWR);
+        shutdown (connection->source.fd, SHUT_WR);
     }
   watch (connection);
 }
@@ -300,7 +301,7 @@ ts_listen (struct ts_shim *shim, struct ts_failure *failure)
   /* Linux gives the file the socket's own mode. */
   if (fchmod (fd, 0600) < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) < 0)
     return ts_fail (failure, errno, "bind socket", "%s", address.sun_path);
-  if (listen (fd, 64) < 0)
+  if (listen (fd, MAX_CONNECTIONS) < 0)
     return ts_fail (failure, errno, "listen", "%s", address.sun_path);
   shim->listener = (struct ts_source){ .fd = steal_fd (&fd), .ready = listener_ready };
   err = ts_watch (shim->epoll, &shim->listener, EPOLLIN);
