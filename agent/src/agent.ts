@@ -5,7 +5,7 @@ import type { ControlMessage, Hello, Peer, ReferencedObject, Welcome } from "@te
 import type { HostFiles, NodeNetwork, PeerNode, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { Clock } from "./clock.ts";
-import type { ImageStore } from "./images/index.ts";
+import type { ImagePuller, ImageStore } from "./images/index.ts";
 import { AddressPool } from "./network/addresses.ts";
 import { readNetworkFile, writeNetworkFile } from "./network/network-file.ts";
 import { PodNetworks } from "./network/pod-networks.ts";
@@ -31,7 +31,7 @@ export interface AgentParts {
   readonly runtime: Runtime;
   readonly network: NodeNetwork;
   readonly hostFiles: HostFiles;
-  readonly images: ImageStore;
+  readonly images: ImageStore & ImagePuller;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -247,6 +247,7 @@ export class Agent {
     return {
       status: (want, status) => this.#outbox.status(nameOf(want), status),
       gone: (want) => this.#outbox.gone(nameOf(want)),
+      imagesChanged: () => void this.#reportNode(),
       event: (want, event: PodEvent) =>
         this.#outbox.event({ kind: "Pod", ...nameOf(want), ...event, time: new Date(clock.now()).toISOString() }),
     };

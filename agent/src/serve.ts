@@ -7,7 +7,7 @@ import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from
 import { destination, pino } from "pino";
 import { Agent } from "./agent.ts";
 import { systemClock } from "./clock.ts";
-import { LocalImageStore } from "./images/index.ts";
+import { LocalImageStore, type RegistrySettings } from "./images/index.ts";
 import { lockFolder } from "./lock-file.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { dataPaths, sandboxesFolder } from "./paths.ts";
@@ -35,7 +35,13 @@ export async function serve(settings: ServeSettings): Promise<void> {
       runtime: new NativeRuntime({ nativeDir, runDir: sandboxesFolder(runDir), log, library, files: hostFiles }),
       network: new NativeNodeNetwork({ library, runDir }),
       hostFiles,
-      images: await LocalImageStore.open({ folder: dataPaths(dataDir).images, files: hostFiles, architecture: identity.architecture }),
+      images: await LocalImageStore.open({
+        folder: dataPaths(dataDir).images,
+        files: hostFiles,
+        architecture: identity.architecture,
+        registries: await readRegistries(settings),
+        log,
+      }),
       clock: systemClock,
       random: Math.random,
       log,
@@ -57,6 +63,15 @@ async function readFacts(settings: ServeSettings): Promise<NodeFacts> {
     logMaxBytes: settings.logMaxBytes,
     logMaxFiles: settings.logMaxFiles,
   };
+}
+
+async function readRegistries({ registryCa, insecureRegistry }: ServeSettings): Promise<RegistrySettings> {
+  if (registryCa === undefined) return { insecure: insecureRegistry };
+  try {
+    return { ca: await readFile(registryCa, "utf8"), insecure: insecureRegistry };
+  } catch (error) {
+    throw new TesseraError("BadRequest", `--registry-ca: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function readCredentials(folder: string) {

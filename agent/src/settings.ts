@@ -14,6 +14,8 @@ export interface ServeSettings {
   readonly podPidsLimit: number;
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
+  readonly registryCa: string | undefined;
+  readonly insecureRegistry: readonly string[];
   readonly logLevel: string;
 }
 
@@ -42,6 +44,10 @@ export const SERVE_OPTIONS: readonly Option[] = [
   number("--pod-pids-limit <count>", "most processes and threads of one pod, 0 for no limit", 4096, 0),
   number("--log-max-bytes <bytes>", "a container's log is rotated beyond this size", 10 << 20, 4096),
   number("--log-max-files <count>", "files kept of each container's log", 5, 1),
+  new Option("--registry-ca <file>", "PEM certificates of authorities that registries are trusted by, besides the system's"),
+  new Option("--insecure-registry <host:port>", "registry that may speak plain HTTP or have any certificate (repeatable)")
+    .argParser((host: string, before: readonly string[]) => [...before, host])
+    .default([]),
   new Option("--log-level <level>", "how much the agent says").choices(["trace", "debug", "info", "warn", "error"]).default("info"),
 ];
 

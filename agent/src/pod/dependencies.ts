@@ -2,7 +2,7 @@ import type { PodStatus } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
-import type { ImageStore } from "../images/index.ts";
+import type { ImagePuller, ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import type { NodeFacts } from "../node-facts.ts";
 import type { ReferencedObjects } from "../objects/referenced-objects.ts";
@@ -25,6 +25,8 @@ export interface PodReports {
   event(want: WantedPod, event: PodEvent): void;
   /** Nothing of the pod is left on the node. */
   gone(want: WantedPod): void;
+  /** An image was pulled. */
+  imagesChanged(): void;
 }
 
 /** All that pod workers use. */
@@ -32,7 +34,7 @@ export interface PodDependencies {
   readonly runtime: Pick<Runtime, "createSandbox" | "startContainer" | "signalContainer" | "removeContainer" | "removeSandbox">;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns">;
   readonly hostFiles: Pick<HostFiles, "removeTree">;
-  readonly images: Pick<ImageStore, "resolve" | "prepareRootfs">;
+  readonly images: Pick<ImageStore & ImagePuller, "resolve" | "prepareRootfs" | "pull">;
   readonly accounts: Pick<AccountReader, "read">;
   readonly addresses: Pick<AddressPool, "allocate" | "release">;
   readonly volumes: Pick<Volumes, "setUp" | "tearDown">;

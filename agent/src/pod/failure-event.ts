@@ -15,14 +15,14 @@ export interface FailureFacts {
   readonly isNews: boolean;
 }
 
-/** The Event that tells of a failed step, in Kubernetes' words; undefined when it has been told. */
-export function failureEvent({ step, failure, container, isNews }: FailureFacts): PodEvent | undefined {
+/** The Events that tell of a failed step, in Kubernetes' words; none when it has been told. */
+export function failureEvents({ step, failure, container, isNews }: FailureFacts): PodEvent[] {
   const { message, reason, count } = failure;
   if (step.do === "prepareContainer" || step.do === "startContainer") {
-    return containerFailure(failure, container);
+    return containerFailures(failure, container);
   }
-  if (!isNews && count % REPEAT_EVERY !== 0) return undefined;
-  const ofPod = (eventReason: string, text: string): PodEvent => ({ type: "Warning", reason: eventReason, message: text, fieldPath: "" });
+  if (!isNews && count % REPEAT_EVERY !== 0) return [];
+  const ofPod = (eventReason: string, text: string): PodEvent[] => [{ type: "Warning", reason: eventReason, message: text, fieldPath: "" }];
   switch (step.do) {
     case "mountVolume":
       return ofPod(EventReason.failedMount, `MountVolume.SetUp failed for volume "${step.volume}": ${message}`);
@@ -37,12 +37,15 @@ export function failureEvent({ step, failure, container, isNews }: FailureFacts)
   }
 }
 
-function containerFailure({ message, reason, count }: StepFailure, container: WantedContainer | undefined): PodEvent {
+function containerFailures({ message, reason }: StepFailure, container: WantedContainer | undefined): PodEvent[] {
   const fieldPath = container === undefined ? "" : fieldPathOf(container);
-  if (reason === Waiting.errImagePull && count > 1) {
-    return { type: "Normal", reason: EventReason.backOff, message: `Back-off pulling image "${container?.image ?? ""}"`, fieldPath };
+  if (reason === Waiting.errImagePull) {
+    // What went wrong was told by the pull itself.
+    return [
+      { type: "Warning", reason: EventReason.failed, message: `Error: ${reason}`, fieldPath },
+      { type: "Normal", reason: EventReason.backOff, message: `Back-off pulling image "${container?.image ?? ""}"`, fieldPath },
+    ];
   }
   const word = reason === Waiting.errImageNeverPull ? EventReason.errImageNeverPull : EventReason.failed;
-  const prefix = reason === Waiting.errImagePull ? `Error: ${reason}: ` : "Error: ";
-  return { type: "Warning", reason: word, message: prefix + message, fieldPath };
+  return [{ type: "Warning", reason: word, message: `Error: ${message}`, fieldPath }];
 }

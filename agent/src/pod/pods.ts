@@ -1,6 +1,6 @@
 import { type Pod, TesseraError } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, Runtime, RuntimeEvent, SandboxState } from "@tessera/runtime-native";
-import type { ImageStore } from "../images/index.ts";
+import type { ImagePuller, ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
@@ -16,7 +16,7 @@ export interface PodsDependencies extends PodDependencies {
   readonly runtime: Runtime;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns">;
   readonly hostFiles: HostFiles;
-  readonly images: ImageStore;
+  readonly images: ImageStore & ImagePuller;
   readonly addresses: AddressPool;
   readonly objects: ReferencedObjects;
   readonly store: PodStore;

@@ -45,7 +45,9 @@ export const NotReady = {
 
 /** Reasons of Events about pods. */
 export const EventReason = {
+  pulling: "Pulling",
   pulled: "Pulled",
+  failedPullSecret: "FailedToRetrieveImagePullSecret",
   created: "Created",
   started: "Started",
   killing: "Killing",

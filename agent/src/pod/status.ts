@@ -185,10 +185,10 @@ function containerState(container: WantedContainer, inputs: StatusInputs): Conta
   if (state?.is === "exited") {
     const willRestart = restarts(container, state.exit) && want.desire.is === "run" && podOutcome(want, have) === undefined;
     if (!willRestart) return terminated(want.uid, container.name, state.exit);
-    if (failure !== undefined) return waitingFor(failure, nowMs);
+    if (failure !== undefined) return waitingFor(container, failure, nowMs);
     return waitingForRestart(container, inputs, state.exit, observed?.backoffMs ?? 0);
   }
-  if (failure !== undefined) return waitingFor(failure, nowMs);
+  if (failure !== undefined) return waitingFor(container, failure, nowMs);
   const waitsForInit = container.kind === "app" && !want.init.every((one) => isInitialized(one, have));
   const waitsForEarlier = container.kind !== "app" && isBehindAnother(container, inputs);
   if (waitsForInit || waitsForEarlier) return { waiting: { reason: Waiting.podInitializing } };
@@ -211,9 +211,9 @@ function failureOf(container: WantedContainer, have: ObservedPod): StepFailure |
   return have.failures.get(`prepareContainer ${container.name}`) ?? have.failures.get(`startContainer ${container.name}`);
 }
 
-function waitingFor(failure: StepFailure, nowMs: number): ContainerState {
+function waitingFor(container: WantedContainer, failure: StepFailure, nowMs: number): ContainerState {
   if (failure.reason === Waiting.errImagePull && nowMs >= failure.atMs + ERROR_SHOWN_MS) {
-    return { waiting: { reason: Waiting.imagePullBackOff, message: `Back-off: ${failure.message}` } };
+    return { waiting: { reason: Waiting.imagePullBackOff, message: `Back-off pulling image "${container.image}": ${failure.message}` } };
   }
   return { waiting: { reason: failure.reason, message: failure.message } };
 }

@@ -13,6 +13,7 @@ import { podSysctls } from "../process/sysctls.ts";
 import { type ImageAccounts, type ResolvedUser, resolveUser } from "../process/user.ts";
 import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
+import { acquireImage } from "./image.ts";
 import type { PodStep, StepOf } from "./plan.ts";
 import { EventReason, Terminated, Waiting } from "./reasons.ts";
 import { type Acquisition, attemptId } from "./record.ts";
@@ -127,12 +128,12 @@ const EXECUTORS: Executors = {
     state.sandbox = "there";
   },
 
-  async prepareContainer({ container: name, attempt }, context) {
+  async prepareContainer({ container: name, attempt }, context, signal) {
     const { want, state, folders, images } = context;
     const container = wantedContainer(want, name);
     const paths = attemptFolders(folders, name, attempt);
     const [image] = await Promise.all([
-      findImage(container, context),
+      acquireImage(container, context, signal),
       failingAs(Waiting.createError, () => makeAttemptFolders(paths, context)),
       failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
     ]);
@@ -259,23 +260,6 @@ function wantedContainer(want: WantedPod, name: string): WantedContainer {
   const container = findContainer(want, name);
   if (container === undefined) throw new TesseraError("InternalError", `the pod has no container "${name}"`);
   return container;
-}
-
-async function findImage(container: WantedContainer, { images, emit }: StepContext) {
-  const image = await failingAs(Waiting.invalidImageName, () => images.resolve(container.image));
-  if (image !== undefined) {
-    const message = `Container image "${container.image}" already present on machine`;
-    emit({ type: "Normal", reason: EventReason.pulled, message, fieldPath: fieldPathOf(container) });
-    return image;
-  }
-  const absent = `image "${container.image}" is not on this node`;
-  if (container.spec.imagePullPolicy === "Never") {
-    throw new StepError(Waiting.errImageNeverPull, `${absent} and imagePullPolicy is Never: load it with \`tsctl image load FILE\``);
-  }
-  throw new StepError(
-    Waiting.errImagePull,
-    `${absent}, and this version cannot pull from a registry yet: load it on all nodes with \`tsctl image load FILE\``,
-  );
 }
 
 async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { hostFiles }: StepContext): Promise<void> {

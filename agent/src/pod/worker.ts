@@ -7,7 +7,7 @@ import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { attemptFolders, buildProcess } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
-import { failureEvent } from "./failure-event.ts";
+import { failureEvents } from "./failure-event.ts";
 import { describePlan, type Plan, type PodStep, planPod, type StepFailure, stepKey, stepSubject } from "./plan.ts";
 import { EventReason, Waiting } from "./reasons.ts";
 import { parseAttemptId } from "./record.ts";
@@ -33,8 +33,6 @@ const POKED_STEPS: Record<Poke, readonly PodStep["do"][]> = {
 
 /** Time a step may take before its signal is aborted. */
 const STEP_DEADLINE_MS = 60_000;
-/** Unpacking an image's layers can take long. */
-const PREPARE_DEADLINE_MS = 600_000;
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const FIRST_IMAGE_RETRY_MS = 10_000;
@@ -256,8 +254,9 @@ export class PodWorker {
 
   async #run(step: PodStep, cancelled: AbortSignal): Promise<void> {
     const key = stepKey(step);
-    const limitMs = step.do === "prepareContainer" ? PREPARE_DEADLINE_MS : STEP_DEADLINE_MS;
-    const signal = withDeadline(AbortSignal.any([this.#stopping.signal, cancelled]), limitMs);
+    const wanted = AbortSignal.any([this.#stopping.signal, cancelled]);
+    // An image is as large as it is; whether its transfer still moves the image store looks after.
+    const signal = step.do === "prepareContainer" ? wanted : withDeadline(wanted, STEP_DEADLINE_MS);
     const startedAtMs = performance.now();
     try {
       await runStep(step, this.#context(), signal);
@@ -309,8 +308,7 @@ export class PodWorker {
       "step failed",
     );
     const container = "container" in step ? findContainer(this.#want, step.container) : undefined;
-    const event = failureEvent({ step, failure, container, isNews });
-    if (event !== undefined) this.#deps.reports.event(this.#want, event);
+    for (const event of failureEvents({ step, failure, container, isNews })) this.#deps.reports.event(this.#want, event);
   }
 
   #emit(type: PodEvent["type"], reason: string, message: string, fieldPath = ""): void {

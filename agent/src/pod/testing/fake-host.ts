@@ -1,6 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
+import { TesseraError } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
-import type { ImageStore, LocalImage } from "../../images/index.ts";
+import type { ImagePuller, ImageStore, LocalImage, PullOptions } from "../../images/index.ts";
 
 /** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
 export class FakeNetwork implements NodeNetwork {
@@ -68,8 +69,12 @@ export function fakeImage(name: string, config: Partial<LocalImage["config"]> = 
 }
 
 /** An image store whose images have no content. */
-export class FakeImages implements ImageStore {
+export class FakeImages implements ImageStore, ImagePuller {
   readonly images = new Map<string, LocalImage>();
+  /** What the registry has; an error is its answer. */
+  readonly registry = new Map<string, LocalImage | Error>();
+  /** Names that were pulled, and the users they were pulled for. */
+  readonly pulls: { readonly name: string; readonly users: readonly string[] }[] = [];
   readonly lower: readonly string[];
 
   constructor(names: readonly string[], lower: readonly string[] = []) {
@@ -87,6 +92,14 @@ export class FakeImages implements ImageStore {
     for await (const chunk of archive) text += Buffer.from(chunk).toString();
     this.images.set(text, fakeImage(text));
     return [text];
+  }
+  async pull(name: string, { credentials = [] }: PullOptions): Promise<LocalImage> {
+    this.pulls.push({ name, users: credentials.map(({ username }) => username) });
+    await Promise.resolve();
+    const answer = this.registry.get(name) ?? new TesseraError("NotFound", `manifest for ${name} not found in registry.example`);
+    if (answer instanceof Error) throw answer;
+    this.images.set(name, answer);
+    return answer;
   }
   async prepareRootfs(): Promise<string[]> {
     return [...this.lower];

@@ -76,6 +76,7 @@ export class TestNode {
         },
         event: (_want, event) => this.events.push(event),
         gone: (want) => this.gone.add(want.uid),
+        imagesChanged: () => undefined,
       },
       store: new PodStore(join(this.folder, "pods")),
       failpoint,
