@@ -66,7 +66,8 @@ async function names(folder: string): Promise<string[]> {
 
 async function addressItems(folder: string): Promise<InventoryItem[]> {
   const files = await names(folder);
-  return await Promise.all(files.map(async (name) => item("address", name, await readOwner(folder, name))));
+  const owners = await Promise.all(files.map(async (name) => ({ name, owner: await readOwner(folder, name) })));
+  return owners.flatMap(({ name, owner }) => (owner === undefined ? [] : [item("address", name, owner)]));
 }
 
 /** Shims, and every process in a pod's cgroup. */

@@ -29,7 +29,7 @@ export class AddressPool {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#folder)) {
       const owner = await readOwner(this.#folder, name);
-      if (!owners.has(owner)) await rm(join(this.#folder, name), { force: true });
+      if (owner === undefined || !owners.has(owner)) await rm(join(this.#folder, name), { force: true });
       else this.#note(name, owner);
     }
   }
@@ -102,7 +102,11 @@ export class AddressPool {
   }
 }
 
-/** The uid of the pod that has the address; "" for what is no entry of the pool. */
-export async function readOwner(folder: string, address: string): Promise<string> {
-  return await readlink(join(folder, address)).catch(() => "");
+/** The uid of the pod that has the address; "" for what is no entry of the pool, undefined when it was freed meanwhile. */
+export async function readOwner(folder: string, address: string): Promise<string | undefined> {
+  return await readlink(join(folder, address)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    if (error.code === "EINVAL") return "";
+    throw error;
+  });
 }
