@@ -77,6 +77,17 @@ describe("the kubeconfig", () => {
     assert.deepEqual([after.mtimeMs, after.ino], [before.mtimeMs, before.ino]);
   });
 
+  it("reads well again after it was empty", async () => {
+    await addToKubeconfig(path, "tessera-dev", access);
+    const before = await readFile(path, "utf8");
+    await removeFromKubeconfig(path, "tessera-dev");
+    await addToKubeconfig(path, "tessera-dev", access);
+    assert.deepEqual(
+      (await readFile(path, "utf8")).split("\n").filter((line) => !line.includes("current-context")),
+      before.split("\n").filter((line) => !line.includes("current-context")),
+    );
+  });
+
   it("replaces what an earlier cluster of that name left", async () => {
     await addToKubeconfig(path, "tessera-dev", { ...access, server: "https://127.0.0.1:1" });
     await addToKubeconfig(path, "tessera-dev", access);

@@ -77,6 +77,8 @@ function setEntry(document: Document, kind: string, name: string, body: Record<s
   const entries = list as YAMLSeq;
   const index = entries.items.findIndex((item) => isMap(item) && item.get("name") === name);
   if (index < 0) {
+    // "[]", as it is written when the last entry goes, would keep everything on one line.
+    if (entries.items.length === 0) entries.flow = false;
     entries.add(document.createNode(entry));
     return true;
   }
