@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { execFile, spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 import type { Container, PodSpec } from "@tessera/proto";
+import { DebianRegistry } from "./images/testing/debian-registry.ts";
 import { until } from "./pod/testing/harness.ts";
 import { deleted, pod } from "./pod/testing/pod-builder.ts";
 import { collect } from "./session/fake-control-plane.ts";
@@ -272,5 +275,41 @@ function suite(): void {
       `assignment to Running, median of 9: ${median.toFixed(1)} ms (${times.map((time) => time.toFixed(0)).join(" ")})\n`,
     );
     assert.ok(median < 100, `${median} ms`);
+  });
+
+  it("pulls an image from a registry with the login of a Secret, and says so when it lacks one", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "tessera-registry-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    // bcrypt of "hunter2".
+    await writeFile(join(folder, "htpasswd"), "user:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n");
+    const auth = `  htpasswd:\n    realm: test\n    path: ${join(folder, "htpasswd")}`;
+    const registry = await DebianRegistry.start({ folder, storage: join(folder, "storage"), auth });
+    t.after(() => registry.stop());
+    const image = `${registry.host}/team/busybox:1`;
+    const archive = resolve(import.meta.dirname, "../../dist/busybox.tar");
+    const copy = ["--insecure-policy", "copy", "--dest-tls-verify=false", "--dest-creds", "user:hunter2"];
+    await promisify(execFile)("skopeo", [...copy, `oci-archive:${archive}`, `docker://${image}`]);
+    const containers = [container("main", "exec sleep 1000", { image })];
+
+    node.controlPlane.assign(pod("denied", { containers }));
+    await until(
+      () => main("denied")?.state?.waiting?.reason === "ErrImagePull",
+      () => seen("denied"),
+    );
+    assert.match(main("denied")?.state?.waiting?.message ?? "", /^failed to pull image ".*": pull access denied for .*imagePullSecrets/);
+    await remove("denied");
+
+    const auths = { auths: { [registry.host]: { auth: Buffer.from("user:hunter2").toString("base64") } } };
+    const secret = {
+      metadata: { namespace: "default", name: "login" },
+      data: { ".dockerconfigjson": Buffer.from(JSON.stringify(auths)).toString("base64") },
+    };
+    const object = Buffer.from(JSON.stringify(secret));
+    node.controlPlane.say({ $case: "referencedObject", value: { kind: "Secret", namespace: "default", name: "login", object } });
+    await run("allowed", { imagePullSecrets: [{ name: "login" }], containers });
+    assert.match(main("allowed")?.imageID ?? "", /\/team\/busybox@sha256:[0-9a-f]{64}$/);
+    const names = () => node.controlPlane.of("nodeStatus").flatMap(({ status: json }) => JSON.parse(json.toString()).images ?? []);
+    await until(() => names().some((one: { names?: string[] }) => one.names?.includes(image)), names);
+    await remove("allowed");
   });
 }
