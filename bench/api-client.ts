@@ -28,22 +28,19 @@ export class ApiClient {
   /** Throws with the answer's text unless it is a 2xx. */
   async request(method: string, path: string, body?: object): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const request = https.request(
-      new URL(path, this.#base),
-      { method, agent: this.#agent, headers: { "content-type": "application/json" } },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("error", reject);
-        response.on("end", () => {
-          const text = Buffer.concat(chunks).toString("utf8");
-          if ((response.statusCode ?? 500) >= 300) reject(new Error(`${method} ${path}: ${response.statusCode} ${text}`));
-          else resolve(JSON.parse(text));
-        });
-      },
-    );
+    const text = body && JSON.stringify(body);
+    const request = https.request(new URL(path, this.#base), { method, agent: this.#agent, headers: headersOf(text) }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const answer = Buffer.concat(chunks).toString("utf8");
+        if ((response.statusCode ?? 500) >= 300) reject(new Error(`${method} ${path}: ${response.statusCode} ${answer}`));
+        else resolve(JSON.parse(answer));
+      });
+    });
     request.on("error", reject);
-    request.end(body && JSON.stringify(body));
+    request.end(text);
     return await promise;
   }
 
@@ -71,4 +68,9 @@ export class ApiClient {
 export interface WatchEvent {
   readonly type: string;
   readonly object: { readonly metadata: { readonly name: string }; readonly status?: { readonly phase?: string } };
+}
+
+/** Node.js frames the body of a DELETE only when it is told how long it is. */
+function headersOf(text: string | undefined): Record<string, string | number> {
+  return text === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
 }
