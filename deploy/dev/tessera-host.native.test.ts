@@ -57,6 +57,11 @@ describe("tessera-host", () => {
     await rm(folder, { recursive: true });
   };
 
+  it("reads the cgroup mounts of all kinds of machines", async (t) => {
+    t.after(async () => await rm(folder, { recursive: true }));
+    await mustRun(["make", "--silent", "-C", import.meta.dirname, "test", `BUILD=${folder}/build`]);
+  });
+
   it("gives a node namespaces of its own, and leaves the machine's mounts alone", async (t) => {
     t.after(tearDown);
     const before = await readFile("/proc/self/mountinfo", "utf8");
