@@ -49,8 +49,10 @@ class DoomedAgent {
 
 type Life = (node: TestNode, pods: Pods, isDead: () => boolean) => Promise<void>;
 
-const isUp = (node: TestNode) =>
-  node.statuses.get("uid-a")?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
+const isUp = (node: TestNode) => {
+  const status = node.statuses.get("uid-a");
+  return status?.podIP !== undefined && (status.conditions ?? []).some((one) => one.type === "Ready" && one.status === "True");
+};
 
 const creation: Life = async (node, pods, isDead) => {
   pods.assign(POD);

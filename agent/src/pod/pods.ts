@@ -144,7 +144,7 @@ export class Pods {
       want,
       state,
       folders: podFolders(store.root, want.uid),
-      file: store.file(state.record),
+      file: store.file(state.record, state.folders !== "none"),
     });
     this.#workers.set(want.uid, worker);
     return worker;

@@ -73,8 +73,11 @@ export class PodState implements ObservedPod {
   /** A pod whose record was found on disk. */
   static recovered(found: RecoveredPod): PodState {
     const { record, address, sandbox } = found;
-    const state = new PodState(record, "there");
+    // The record is the first thing that is made; whether the rest of the folders came after it is not known.
+    const state = new PodState(record, "unclear");
     state.address = address;
+    // The pool knew it before the record did.
+    if (address !== undefined) record.address = address;
     if (sandbox !== undefined) {
       state.sandbox = "there";
       state.netns = record.begun.includes("netns") ? "there" : "none";

@@ -61,7 +61,7 @@ export async function runStep<K extends PodStep["do"]>(step: StepOf<K>, context:
 }
 
 const EXECUTORS: Executors = {
-  async makeFolders(_step, { want, state, folders, file }) {
+  async makeFolders(_step, { want, state, folders, file, failpoint }) {
     // One write for all that the pod's start will owe, so that the steps after this one need not wait for the disk again.
     const owed: Acquisition[] = want.hostNetwork ? ["sandbox"] : ["address", "netns", "sandbox"];
     if (want.volumes.length > 0) owed.push("volumes");
@@ -69,6 +69,7 @@ const EXECUTORS: Executors = {
     state.enterContainers(want, SIGTERM);
     state.folders = "unclear";
     await file.create();
+    failpoint?.("makeFolders:recorded");
     const logs = [...want.init, ...want.apps].map((container) => join(folders.logs, container.name));
     await Promise.all([
       makeFolder(folders.etc),

@@ -51,8 +51,9 @@ export class PodStore {
     return { records, broken };
   }
 
-  file(record: PodRecord): RecordFile {
-    return new RecordFile(join(this.root, record.uid), record);
+  /** `exists`: the record was loaded from disk. */
+  file(record: PodRecord, exists: boolean): RecordFile {
+    return new RecordFile(join(this.root, record.uid), record, exists);
   }
 
   async #read(uid: string): Promise<PodRecord | undefined> {
@@ -74,22 +75,26 @@ export class RecordFile {
   readonly #record: PodRecord;
   #writing: Promise<void> | undefined;
   #next: { promise: Promise<void>; durable: boolean } | undefined;
+  #exists: boolean;
   #closed = false;
 
-  constructor(folder: string, record: PodRecord) {
+  constructor(folder: string, record: PodRecord, exists: boolean) {
     this.#folder = folder;
     this.#record = record;
+    this.#exists = exists;
   }
 
   /**
-   * Makes the pod's folder and the first record in it. This write needs no rename: nothing is begun before it is whole, and a folder with
-   * half a record is only removed.
+   * Makes the pod's folder and the first record in it, unless they are there. The first write needs no rename: nothing is begun before it is
+   * whole, and a folder with half a record is only removed.
    */
   async create(): Promise<void> {
+    if (this.#exists) return await this.save();
     await mkdir(this.#folder, { mode: 0o700 }).catch((error: unknown) => {
       if (!isErrno(error, "EEXIST")) throw error;
     });
     await writeFile(join(this.#folder, RECORD), encodeRecord(this.#record), { mode: 0o600 });
+    this.#exists = true;
   }
 
   /** Resolves once what the record says now is on disk. Callers that come while a write is under way share the next one. */

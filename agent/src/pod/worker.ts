@@ -108,7 +108,7 @@ export class PodWorker {
     this.#noteDesire();
     this.#noteImageChanges(before, want);
     for (const volume of want.pod.spec?.volumes ?? []) if (showsPod(volume)) this.#state.noteVolumeChanged(volume.name ?? "");
-    if (this.#state.folders === "there") this.#saveSoon();
+    if (this.#state.folders !== "none") this.#saveSoon();
     this.#wake();
   }
 
@@ -366,7 +366,7 @@ export class PodWorker {
     this.#reported = text;
     this.#state.record.status = status;
     this.#deps.reports.status(this.#want, status);
-    if (this.#state.folders === "there") this.#saveSoon();
+    if (this.#state.folders !== "none") this.#saveSoon();
   }
 
   #isQuietStart(status: PodStatus): boolean {
@@ -375,7 +375,7 @@ export class PodWorker {
 
   /** Nothing waits for this write: what it says can be found out again, or is only shown. */
   #saveSoon(durable = false): void {
-    if (this.#state.folders !== "there") return;
+    if (this.#state.folders === "none") return;
     this.#file.save({ durable }).catch((error: unknown) => {
       this.#deps.log.error({ pod: this.#want.uid, err: error }, "could not write the pod's record");
     });
