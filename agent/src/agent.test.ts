@@ -57,6 +57,7 @@ describe("agent and control plane", () => {
       images,
       clock: { ...systemClock, now: () => Date.now() + skewMs, wakeAt: (atMs, wake) => systemClock.wakeAt(atMs - skewMs, wake) },
       random: Math.random,
+      usageIntervalMs: 20,
       log: pino({ level: "silent" }),
       controlPlane: { target: controlPlane.target, credentials: credentials.createInsecure() },
     });
@@ -107,6 +108,26 @@ describe("agent and control plane", () => {
     const kinds = controlPlane.heard.map((message) => message.$case).filter((kind) => kind === "podStatus" || kind === "podGone");
     assert.equal(kinds.at(-1), "podGone");
     assert.equal(statuses("uid-a").at(-1)?.containerStatuses?.[0]?.state?.terminated?.exitCode, 143);
+  });
+
+  it("reports what the node and its containers have used, again and again, and in each session anew", async () => {
+    await runPod("a");
+    const containers = () => controlPlane.of("usage").flatMap((report) => report.pods.flatMap((one) => one.containers));
+    await until(() => containers().length >= 2, heard);
+    const report = controlPlane.of("usage").at(-1);
+    assert.equal(report?.intervalMs, 20);
+    assert.ok((report?.node?.cpuNs ?? 0n) > 0n);
+    assert.ok((report?.node?.memoryWorkingSetBytes ?? 0n) > 0n);
+    assert.deepEqual(
+      report?.pods.map((one) => [one.uid, one.containers.map(({ name, attempt }) => [name, attempt])]),
+      [["uid-a", [["main", 0]]]],
+    );
+    const [first, second] = containers();
+    assert.ok((second?.usage?.timeNs ?? 0n) > (first?.usage?.timeNs ?? 0n));
+    controlPlane.stop();
+    const before = controlPlane.of("usage").length;
+    await controlPlane.start();
+    await until(() => controlPlane.of("usage").length > before, heard);
   });
 
   it("removes nothing that was not mentioned before it is told that this was all", async () => {

@@ -20,6 +20,9 @@ import { AccountReader } from "./process/user.ts";
 import { NodeSession, type SessionHandler, type StreamCall } from "./session/node-session.ts";
 import { type NodeIdentity, nodeLabels, nodeStatus } from "./session/node-status.ts";
 import { Outbox } from "./session/outbox.ts";
+import { readNodeUsage } from "./stats/node-usage.ts";
+import { runningContainers } from "./stats/running-containers.ts";
+import { UsageSampler } from "./stats/usage-sampler.ts";
 import { Streams } from "./streams/streams.ts";
 import { Volumes } from "./volumes/volumes.ts";
 
@@ -34,6 +37,8 @@ export interface AgentParts {
   readonly images: ImageStore & ImagePuller;
   readonly clock: Clock;
   readonly random: () => number;
+  /** How often what the node and its containers use is reported. */
+  readonly usageIntervalMs: number;
   readonly log: Logger;
   /** HOST:PORT of the control plane, and how to prove to it who we are. */
   readonly controlPlane: { readonly target: string; readonly credentials: ChannelCredentials };
@@ -55,6 +60,7 @@ export class Agent {
   readonly #networks: PodNetworks;
   readonly #pods: Pods;
   readonly #streams: Streams;
+  readonly #usage: UsageSampler;
   readonly #networkPath: string;
   #peers: readonly PeerNode[] = [];
   #cidrs: { podCidr: string; clusterCidr: string } | undefined;
@@ -97,6 +103,16 @@ export class Agent {
     });
     const onImages = (names: readonly string[]) => this.#imagesLoaded(names);
     this.#streams = new Streams({ pods: this.#pods, runtime, images, outbox: this.#outbox, log, onImages });
+    this.#usage = new UsageSampler({
+      runtime,
+      running: () => runningContainers(this.#pods.all()),
+      readNode: readNodeUsage,
+      send: (report) => this.#outbox.usage(report),
+      clock,
+      uptimeNs: process.hrtime.bigint,
+      intervalMs: parts.usageIntervalMs,
+      log,
+    });
   }
 
   get pods(): Pods {
@@ -119,6 +135,7 @@ export class Agent {
     try {
       await this.#session().run(signal);
     } finally {
+      await this.#usage.stop();
       await this.#pods.stop();
       await this.#networks.stop();
       await this.#savingNetwork;
@@ -134,7 +151,11 @@ export class Agent {
       hello: () => this.#hello(),
       message: (message) => this.#hear(message),
       openStream: (request, dial: () => StreamCall) => this.#streams.open(request, dial),
-      connected: (isConnected) => log.info({ controlPlane: controlPlane.target }, isConnected ? "connected" : "disconnected"),
+      connected: (isConnected) => {
+        log.info({ controlPlane: controlPlane.target }, isConnected ? "connected" : "disconnected");
+        if (isConnected) this.#usage.start();
+        else void this.#usage.stop();
+      },
     };
     return new NodeSession({ ...controlPlane, handler, outbox: this.#outbox, clock, random, log });
   }

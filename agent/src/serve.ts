@@ -44,6 +44,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
       }),
       clock: systemClock,
       random: Math.random,
+      usageIntervalMs: settings.usageInterval * 1000,
       log,
       controlPlane: { target: settings.controlPlane, credentials: await readCredentials(settings.credentials) },
     });

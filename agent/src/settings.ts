@@ -16,6 +16,7 @@ export interface ServeSettings {
   readonly logMaxFiles: number;
   readonly registryCa: string | undefined;
   readonly insecureRegistry: readonly string[];
+  readonly usageInterval: number;
   readonly logLevel: string;
 }
 
@@ -48,6 +49,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
   new Option("--insecure-registry <host:port>", "registry that may speak plain HTTP or have any certificate (repeatable)")
     .argParser((host: string, before: readonly string[]) => [...before, host])
     .default([]),
+  number("--usage-interval <seconds>", "how often CPU and memory use are reported", 10, 1),
   new Option("--log-level <level>", "how much the agent says").choices(["trace", "debug", "info", "warn", "error"]).default("info"),
 ];
 

@@ -32,6 +32,7 @@ const library: RuntimeLibrary = {
   },
   removeCgroup: async () => {},
   listCgroups: async () => [],
+  cgroupUsage: async () => ({}),
   defaultSeccompFilter: async () => new Uint8Array(8),
 };
 

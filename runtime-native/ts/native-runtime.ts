@@ -6,6 +6,7 @@ import type { NativeLibrary } from "./native-library.ts";
 import {
   type ContainerSpec,
   type ContainerState,
+  type ContainerUsage,
   type ExecOutput,
   type ExecSession,
   type ProcessSpec,
@@ -24,7 +25,7 @@ import { ShimSession } from "./shim-session.ts";
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = Pick<
   NativeLibrary,
-  "spawnShim" | "createCgroup" | "cgroupDirs" | "killCgroup" | "removeCgroup" | "listCgroups" | "defaultSeccompFilter"
+  "spawnShim" | "createCgroup" | "cgroupDirs" | "killCgroup" | "removeCgroup" | "listCgroups" | "cgroupUsage" | "defaultSeccompFilter"
 >;
 
 /** pino's shape. */
@@ -147,6 +148,19 @@ export class NativeRuntime implements Runtime {
     await sandbox.client.request("REMOVE", new FieldWriter().string("CONTAINER", container).finish());
     await this.#removeCgroup(`${sandbox.cgroup}/${container}`);
     sandbox.containers.delete(container);
+  }
+
+  async usage(sandboxId: string, container: string): Promise<ContainerUsage | undefined> {
+    const sandbox = this.#sandboxes.get(sandboxId);
+    if (sandbox?.containers.get(container)?.phase !== "running") return undefined;
+    try {
+      const { cpuNs = 0, memoryWorkingSetBytes = 0 } = await this.#parts.library.cgroupUsage(`${sandbox.cgroup}/${container}`);
+      return { cpuNs, memoryWorkingSetBytes };
+    } catch (error) {
+      // It ended and was removed meanwhile.
+      if (error instanceof RuntimeError && error.errno === constants.errno.ENOENT) return undefined;
+      throw error;
+    }
   }
 
   removeSandbox(id: string): Promise<void> {

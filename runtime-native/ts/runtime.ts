@@ -129,6 +129,14 @@ export interface SandboxState {
   readonly containers: readonly ContainerState[];
 }
 
+/** Counters that began at 0 when the container was started. */
+export interface ContainerUsage {
+  /** CPU time of all its processes, ended ones included. */
+  readonly cpuNs: number;
+  /** Memory without the file cache that the kernel can drop at once. */
+  readonly memoryWorkingSetBytes: number;
+}
+
 /** What happens without being asked for. */
 export type RuntimeEvent =
   | { readonly event: "containerExited"; readonly sandbox: string; readonly container: Extract<ContainerState, { phase: "exited" }> }
@@ -171,6 +179,8 @@ export interface Runtime {
     output: ExecOutput,
     signal: AbortSignal,
   ): Promise<ExecSession>;
+  /** What a running container has used so far; undefined when it does not run. What the kernel does not count is 0. */
+  usage(sandbox: string, container: string): Promise<ContainerUsage | undefined>;
   /** All sandboxes that live on this node, found again after a restart of the agent. Connects to their shims. */
   recover(signal: AbortSignal): Promise<SandboxState[]>;
   /** One subscriber; events of recovered sandboxes are delivered after `recover` resolved. */

@@ -1,5 +1,5 @@
 import type { PodStatus } from "@tessera/proto";
-import type { EventReport, NodeMessage } from "@tessera/proto/node";
+import type { EventReport, NodeMessage, UsageReport } from "@tessera/proto/node";
 import { keepNewest } from "./bounded.ts";
 
 /** What names a pod in messages. */
@@ -24,6 +24,7 @@ export class Outbox {
   #nodeStatus: Buffer | undefined;
   #events: EventReport[] = [];
   #refusals: NodeMessage[] = [];
+  #usage: UsageReport | undefined;
   #dropped = 0;
   #listener: (() => void) | undefined;
 
@@ -57,15 +58,25 @@ export class Outbox {
     this.#listener?.();
   }
 
+  /** Replaces a report that was not carried yet. */
+  usage(report: UsageReport): void {
+    this.#usage = report;
+    this.#listener?.();
+  }
+
   refuse(streamId: string, reason: string, message: string): void {
     this.#refusals.push({ message: { $case: "streamRefused", value: { streamId, reason, message } } });
     this.#listener?.();
   }
 
-  /** A new session has heard nothing yet: every status is said again. Refusals were answers to the session before. */
+  /**
+   * A new session has heard nothing yet: every status is said again. Refusals were answers to the session before, and what was used then is
+   * of no interest now.
+   */
   restart(): void {
     for (const uid of this.#statuses.keys()) this.#pending.add(uid);
     this.#refusals = [];
+    this.#usage = undefined;
   }
 
   /** How many Events were dropped since this was last asked. */
@@ -87,7 +98,10 @@ export class Outbox {
       return { message: { $case: "nodeStatus", value: { status } } };
     }
     const event = this.#events.shift();
-    return event === undefined ? undefined : { message: { $case: "event", value: event } };
+    if (event !== undefined) return { message: { $case: "event", value: event } };
+    const usage = this.#usage;
+    this.#usage = undefined;
+    return usage && { message: { $case: "usage", value: usage } };
   }
 
   #takePod(): NodeMessage | undefined {

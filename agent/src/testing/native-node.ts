@@ -82,6 +82,7 @@ export class NativeNode {
       images: await this.#images(library),
       clock: systemClock,
       random: Math.random,
+      usageIntervalMs: 10_000,
       log,
       controlPlane: { target: this.controlPlane.target, credentials: credentials.createInsecure() },
     });

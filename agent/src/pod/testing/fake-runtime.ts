@@ -1,6 +1,7 @@
 import {
   type ContainerSpec,
   type ContainerState,
+  type ContainerUsage,
   type ExecOutput,
   type ExecSession,
   type ProcessSpec,
@@ -151,6 +152,13 @@ export class FakeRuntime implements Runtime {
       kill: () => exited.resolve({ exitCode: 137 }),
       exited: exited.promise,
     };
+  }
+
+  /** A hundredth of a processor and a mebibyte. */
+  async usage(sandboxId: string, container: string): Promise<ContainerUsage | undefined> {
+    const state = this.#kernel.sandboxes.get(sandboxId)?.containers.get(container)?.state;
+    if (state?.phase !== "running") return undefined;
+    return { cpuNs: (this.#kernel.now() - state.startedAtMs) * 10_000, memoryWorkingSetBytes: 1 << 20 };
   }
 
   async recover(_signal: AbortSignal): Promise<SandboxState[]> {

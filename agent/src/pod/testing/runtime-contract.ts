@@ -182,6 +182,20 @@ export function runtimeContract(name: string, make: () => Promise<RuntimePlace>)
       await runtime.createSandbox(SANDBOX, signal());
     });
 
+    it("counts what a running container uses, and nothing of one that does not run", async () => {
+      await runtime.createSandbox(SANDBOX, signal());
+      await start("main_0", ["/bin/sh", "-c", "while true; do :; done"]);
+      const usage = () => runtime.usage(SANDBOX.id, "main_0");
+      const first = (await usage())?.cpuNs ?? Number.NaN;
+      await until(async () => ((await usage())?.cpuNs ?? 0) > first, usage);
+      assert.ok(((await usage())?.memoryWorkingSetBytes ?? 0) > 0);
+      await runtime.signalContainer(SANDBOX.id, "main_0", 9);
+      await exitOf("main_0");
+      assert.equal(await usage(), undefined);
+      assert.equal(await runtime.usage(SANDBOX.id, "never_0"), undefined);
+      assert.equal(await runtime.usage("nowhere", "main_0"), undefined);
+    });
+
     it("runs commands in a running container only", async () => {
       await runtime.createSandbox(SANDBOX, signal());
       await start("main_0", SLEEP);
