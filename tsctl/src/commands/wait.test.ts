@@ -53,6 +53,20 @@ describe("wait", () => {
     assert.match(stderr, /error: waited 0 s in vain for condition Ready of pod\/a; "tsctl describe pod a" may say why/);
   });
 
+  it("ends without a word at Ctrl-C", async () => {
+    await using server = await FakeServer.start();
+    const interrupted = new AbortController();
+    server.on(
+      `GET ${pods}`,
+      listOrWatch(list(pod("False")), (_request, response) => {
+        response.flushHeaders();
+        interrupted.abort();
+      }),
+    );
+    const ran = await runTsctl(["wait", "pod/a", "--for=condition=Ready"], { server, signal: interrupted.signal });
+    assert.deepEqual(ran, { code: 130, stdout: "", stderr: "" });
+  });
+
   it("fails at once for what is not there, or goes away", async () => {
     await using server = await FakeServer.start();
     server.on(`GET ${pods}`, { body: list() });

@@ -167,7 +167,8 @@ async function waitFor(
     }
   } catch (error) {
     const isTimeout = isCancellation(error) || (error instanceof Error && error.name === "TimeoutError");
-    if (!isTimeout) throw error;
+    // Whoever pressed Ctrl-C knows how long they waited.
+    if (!isTimeout || context.signal.aborted) throw error;
   }
   await context.err.write(
     `error: waited ${options.timeoutMs / 1000} s in vain for ${options.goal.text} of ${label}; "tsctl describe ${displayName(resource)} ${waited.name}" may say why\n`,
