@@ -16,6 +16,10 @@ import { RegistryClient } from "./registry-client.ts";
 import { RegistryHttp, type RegistrySettings } from "./registry-http.ts";
 import { SharedWork } from "./shared-work.ts";
 import type { StagedImage } from "./staged-image.ts";
+import { Turns } from "./turns.ts";
+
+/** Images that are pulled at the same time; each has several layers under way. */
+const PARALLEL_PULLS = 4;
 
 const limits = { maxMembers: 10_000, maxBytes: 64 * 2 ** 30, maxEntries: 1_000_000, maxLayerBytes: 64 * 2 ** 30 };
 
@@ -46,6 +50,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   readonly #http: RegistryHttp;
   readonly #images = new Map<string, LocalImage>();
   readonly #pulls = new SharedWork<LocalImage>();
+  readonly #turns = new Turns(PARALLEL_PULLS);
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>();
   readonly #restoring = new SharedWork<void>();
   #names: Readonly<Record<string, string>> = {};
@@ -123,7 +128,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
       for (const listener of listeners) listener(now);
     };
     try {
-      return await this.#pulls.run(key, signal, (shared) => this.#pullAs(reference, usable, shared, tell));
+      return await this.#pulls.run(key, signal, (shared) => this.#turns.run(shared, () => this.#pullAs(reference, usable, shared, tell)));
     } finally {
       if (progress) listeners.delete(progress);
       if (listeners.size === 0) this.#progress.delete(key);

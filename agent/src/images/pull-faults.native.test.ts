@@ -178,6 +178,25 @@ test("plain HTTP is for loopback and for hosts that are configured so", () => {
     assert.ok(!http.mayBePlain(host), host);
 });
 
+test("a registry is found by its host's name", async () => {
+  const image = await addApp();
+  const name = `${registry.host.replace("127.0.0.1", "localhost")}/app:1`;
+  assert.equal((await (await openStore()).pull(name, { signal: never })).id, blobOf(image, 0).digest);
+});
+
+test("a registry on loopback that changes from plain HTTP to TLS is asked in the right way again", async () => {
+  await addApp();
+  const http = new RegistryHttp({});
+  const ask = async () => (await http.askRegistry(registry.host, "/v2/app/manifests/1", { signal: never })).status;
+  assert.equal(await ask(), 200);
+  // What a server of TLS says to plain HTTP.
+  registry.handle("/v2/app/manifests/1", (_request, response) => response.writeHead(400).end());
+  assert.equal(await ask(), 400);
+  const greetings = registry.greetings;
+  await ask();
+  assert.equal(registry.greetings, greetings + 1, "TLS was tried");
+});
+
 test("a registry that says nothing is given up", async (t) => {
   registry.handle("/v2/app/manifests/1", () => undefined);
   const http = new RegistryHttp({}, { stallMs: 50 });
@@ -427,6 +446,30 @@ test("layers come three at a time", async () => {
   }
   await pull(await openStore());
   assert.equal(most, 3);
+});
+
+test("a node pulls four images at a time", async () => {
+  const image = buildImage([await tar({ name: "data" })]);
+  let current = 0;
+  let most = 0;
+  const names = Array.from({ length: 6 }, (_, i) => `app${i}`);
+  for (const name of names) {
+    registry.add(name, "1", image);
+    registry.handle(`/v2/${name}/manifests/1`, (request, response) => {
+      most = Math.max(most, ++current);
+      // Answers only once a fourth one is there, or no more will come.
+      const wait = () => {
+        if (most < 4) setImmediate(wait);
+        else registry.serve(request, response);
+      };
+      response.once("finish", () => current--);
+      wait();
+    });
+  }
+  const store = await openStore();
+  await Promise.all(names.map((name) => pull(store, `${name}:1`)));
+  assert.equal(most, 4);
+  assert.equal((await store.list())[0]?.names.length, 6, "one image, six names");
 });
 
 test("a full disk in the middle of a pull is said, and leaves nothing half done", async () => {

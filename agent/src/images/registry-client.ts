@@ -75,6 +75,7 @@ export class RegistryClient {
     try {
       answered = await this.#auth.answer(response, signal);
     } catch (error) {
+      response.body.destroy();
       if (!(error instanceof TesseraError) || error.reason !== "Unauthorized") throw error;
       throw denied(this.#name(), "Unauthorized", error.message);
     }

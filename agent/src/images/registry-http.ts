@@ -1,7 +1,10 @@
+import { lookup } from "node:dns";
 import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import type { LookupFunction } from "node:net";
 import { getCACertificates } from "node:tls";
 import { TesseraError } from "@tessera/proto";
+import { Turns } from "./turns.ts";
 
 export interface RegistrySettings {
   /** PEM certificates of authorities that are trusted besides the node's. */
@@ -38,6 +41,7 @@ export class RegistryHttp {
   #strict: HttpsAgent | undefined;
   /** Hosts that were found to speak plain HTTP. */
   readonly #plainHosts = new Set<string>();
+  readonly #lookups = new Turns(1);
 
   constructor(settings: RegistrySettings, { stallMs = STALL_MS } = {}) {
     this.#settings = settings;
@@ -55,7 +59,10 @@ export class RegistryHttp {
         this.#plainHosts.add(host);
       }
     }
-    return await this.ask(new URL(`http://${host}${path}`), request);
+    const response = await this.ask(new URL(`http://${host}${path}`), request);
+    // So a server answers that speaks TLS since it was restarted.
+    if (response.status === 400) this.#plainHosts.delete(host);
+    return response;
   }
 
   /** Follows redirects; credentials stay with the host that they were meant for. Throws TesseraError when there is no answer. */
@@ -99,18 +106,36 @@ export class RegistryHttp {
       headers: { "user-agent": "tessera", "accept-encoding": "identity", ...headers },
       agent: secure ? this.#secureAgent(url.host) : this.#plain,
       timeout: this.#stallMs,
+      lookup: this.#lookUp,
       signal,
     };
     return await new Promise((resolve, reject) => {
       const sending = secure ? requestHttps(url, options) : requestHttp(url, options);
       sending.once("response", resolve);
-      sending.once("error", (error) => reject(signal.aborted ? signal.reason : explainNetworkError(error, url)));
+      // More than one may come, the later ones about what has been given up.
+      sending.on("error", (error) => reject(signal.aborted ? signal.reason : explainNetworkError(error, url)));
       sending.on("timeout", () =>
         sending.destroy(new TesseraError("Timeout", `registry ${hostAndPort(url)} did not answer for ${this.#stallMs / 1000} s`)),
       );
       sending.end(body);
     });
   }
+
+  /**
+   * One name at a time: the C library's resolver, which knows the node's own ways to find names, holds one of the process' few threads
+   * for as long as name servers are silent, and file operations of all pods need the others.
+   */
+  readonly #lookUp: LookupFunction = (hostname, options, callback) => {
+    const search = () =>
+      new Promise<void>((resolve) => {
+        lookup(hostname, options, (...answer) => {
+          resolve();
+          callback(...answer);
+        });
+      });
+    // Its own answer is the only way in which it can fail.
+    void this.#lookups.run(new AbortController().signal, search);
+  };
 
   #secureAgent(host: string): HttpsAgent {
     if (this.#isInsecure(host)) return this.#lenient;

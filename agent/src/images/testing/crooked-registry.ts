@@ -9,12 +9,18 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 export class CrookedRegistry {
   /** "GET /v2/..." with the Authorization header after it, if there was one. */
   readonly requests: string[] = [];
+  /** Connections that began with something other than HTTP, as TLS does. */
+  greetings = 0;
   readonly #server: Server;
   readonly #contents = new Map<string, { bytes: Buffer; type: string }>();
   readonly #handlers = new Map<string, Handler>();
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
+    this.#server.on("clientError", (_error, socket) => {
+      this.greetings++;
+      socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
   }
 
   static async start(): Promise<CrookedRegistry> {
