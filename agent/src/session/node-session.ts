@@ -48,6 +48,9 @@ const CHANNEL_OPTIONS: ClientOptions = {
   "grpc.max_send_message_length": -1,
   // This class has its own retries.
   "grpc.enable_retries": 0,
+  // The certificate is held against the name that every control plane has, whatever address it is dialled by; TLS knows no addresses (RFC 6066).
+  "grpc.ssl_target_name_override": "kubernetes",
+  "grpc.default_authority": "kubernetes",
 };
 
 /** Keeps one session with the control plane open: dials, says hello, hands on what comes, and begins again when it ends. */

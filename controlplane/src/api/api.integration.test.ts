@@ -28,7 +28,7 @@ test("strangers learn whether the server is well, and nothing else", async () =>
     const answer = await stranger.get(path);
     assert.deepEqual([answer.status, answer.text], [200, "ok"], path);
   }
-  assert.equal((await stranger.get("/version")).json.minor, "32");
+  assert.equal((await stranger.get("/version")).json.minor, "36");
   for (const path of ["/", "/api", "/apis", "/openapi/v3", pods, "/nothing"]) {
     assert.deepEqual(refusal(await stranger.get(path)), [401, "Unauthorized"], path);
   }

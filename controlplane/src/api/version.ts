@@ -1,8 +1,8 @@
 /** The Kubernetes version whose API this is; kubectl compares itself with it. */
 export const serverVersion = {
   major: "1",
-  minor: "32",
-  gitVersion: "v1.32.0+tessera.0.1.0",
+  minor: "36",
+  gitVersion: "v1.36.0+tessera.0.1.0",
   gitCommit: "",
   gitTreeState: "clean",
   buildDate: "1970-01-01T00:00:00Z",
