@@ -1,7 +1,7 @@
 import { TesseraError } from "@tessera/proto";
 import { stringify } from "yaml";
 import { ClusterFolder, contextName, readCluster } from "./cluster-file.ts";
-import { addToKubeconfig, readAdminAccess } from "./kubeconfig.ts";
+import { type AdminAccess, addToKubeconfig, readAdminAccess } from "./kubeconfig.ts";
 import type { DevSettings } from "./settings.ts";
 
 /** A kubeconfig for one cluster alone, as text. */
@@ -27,7 +27,8 @@ export async function mergeKubeconfig(name: string, settings: DevSettings): Prom
   return contextName(name);
 }
 
-async function readAccess(name: string, settings: DevSettings) {
+/** How to reach a cluster that has a control plane. */
+export async function readAccess(name: string, settings: DevSettings): Promise<AdminAccess> {
   const folder = new ClusterFolder(settings.home, name);
   if ((await readCluster(folder)) === undefined) throw noSuchCluster(name);
   return await readAdminAccess(folder.adminKubeconfig).catch((cause) => {

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { noSuchCluster } from "./access.ts";
+import { noSuchCluster, readAccess } from "./access.ts";
 import { listChildren, listProcesses } from "./cgroups.ts";
 import { ClusterApi } from "./cluster-api.ts";
 import { type Cluster, ClusterFolder, readCluster, readClusters } from "./cluster-file.ts";
 import { readHostState } from "./host-process.ts";
 import { findStrangers, readInventory } from "./inventory.ts";
-import { readAdminAccess } from "./kubeconfig.ts";
 import { findLinks, findNatTables } from "./network.ts";
 import { homeMark } from "./plan.ts";
 import { checkPrerequisites } from "./prerequisites.ts";
@@ -82,8 +81,10 @@ async function findClusterLeaks(cluster: Cluster, settings: DevSettings, signal?
       return state === undefined ? { node, items: [] } : { node, items: await readInventory(node, state.self.pid, settings, signal) };
     }),
   );
+  // Nothing to compare: the control plane of a stopped cluster need not answer.
+  if (inventories.every(({ items }) => items.length === 0)) return [];
   // After the inventory: a pod that is made in between must not look like a stranger.
-  const api = new ClusterApi(await readAdminAccess(folder.adminKubeconfig));
+  const api = new ClusterApi(await readAccess(cluster.name, settings));
   try {
     const pods = await api.listPods(signal);
     return inventories.flatMap(({ node, items }) =>
