@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -17,6 +18,7 @@ import { type BuildOptions, type BuiltImage, buildImage, buildIndex, digestOf, t
 import { tar } from "./testing/tar-bytes.ts";
 
 const run = promisify(execFile);
+const nativeDir = resolve(import.meta.dirname, "../../../dist");
 const never = new AbortController().signal;
 
 let folder: string;
@@ -35,7 +37,7 @@ afterEach(() => {
 const storeFolder = () => join(folder, "images");
 
 async function openStore(): Promise<LocalImageStore> {
-  const library = new NativeLibrary({ nativeDir: resolve(import.meta.dirname, "../../../dist"), cgroupRoot: "tessera-crooked-test" });
+  const library = new NativeLibrary({ nativeDir, cgroupRoot: "tessera-crooked-test" });
   return await LocalImageStore.open({ folder: storeFolder(), files: new NativeHostFiles({ library }), architecture: "amd64" });
 }
 
@@ -497,6 +499,48 @@ async function pullOntoFullDisk(): Promise<void> {
   registry.add("app", "3", buildImage([await tar({ name: "data", content: randomBytes(1000) })]));
   await pull(store, "app:3");
 }
+
+test("an agent that is killed at any moment of a pull leaves only whole content, and the next one pulls", async () => {
+  const files = Array.from({ length: 200 }, (_, i) => ({ name: `f${i}`, content: randomBytes(2000) }));
+  const image = buildImage([await tar(...files), await tar({ name: "small" })]);
+  registry.add("app", "1", image);
+  const script = join(import.meta.dirname, "testing/pull-process.ts");
+  const layer = blobOf(image, 1).bytes;
+  const moments: ((kill: () => void) => void)[] = [
+    (kill) => registry.handle("/v2/app/manifests/1", kill),
+    (kill) => registry.handle(blobPath("app", image, 0), kill),
+    (kill) =>
+      registry.handle(blobPath("app", image, 1), (_request, response) => {
+        response.writeHead(200, { "content-length": layer.length });
+        response.write(layer.subarray(0, layer.length / 2), () => kill());
+      }),
+    // While it is unpacked, or placed.
+    ...[3, 20].map((ms) => (kill: () => void) => {
+      registry.handle(blobPath("app", image, 1), (request, response) => {
+        response.once("finish", () => setTimeout(kill, ms));
+        registry.serve(request, response);
+      });
+    }),
+  ];
+  for (const moment of moments) {
+    const child = spawn(process.execPath, [script, storeFolder(), nativeDir, `${registry.host}/app:1`], { stdio: "ignore" });
+    const ended = once(child, "exit");
+    moment(() => child.kill("SIGKILL"));
+    await ended;
+    for (const path of ["/v2/app/manifests/1", blobPath("app", image, 0), blobPath("app", image, 1)]) {
+      registry.handle(path, (request, response) => registry.serve(request, response));
+    }
+    await openStore();
+    assert.deepEqual(readdirSync(join(storeFolder(), "staging")), []);
+    const blobs = join(storeFolder(), "blobs/sha256");
+    for (const name of readdirSync(blobs)) assert.equal(digestOf(readFileSync(join(blobs, name))), `sha256:${name}`);
+    const layers = join(storeFolder(), "layers");
+    for (const name of readdirSync(layers)) assert.ok([1, files.length].includes(readdirSync(join(layers, name)).length), "a whole layer");
+  }
+  const store = await openStore();
+  const [, lower = ""] = await store.prepareRootfs(await pull(store));
+  assert.equal(readdirSync(lower).length, files.length);
+});
 
 test("an image that cannot be read at start loses its name, and is pulled anew", async () => {
   const image = await addApp();
