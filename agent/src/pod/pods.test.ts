@@ -326,6 +326,24 @@ describe("pods on a node", () => {
     assert.ok(node.events.some((event) => event.reason === "SandboxChanged"));
   });
 
+  it("runs init containers again in a new sandbox, whether or not an agent saw the old one go", async () => {
+    const init = container("setup", { command: ["exit 0"] });
+    const starts = () => node.kernel.starts.map((start) => start.split("/")[1]);
+    pods.assign(pod("a", { initContainers: [init] }));
+    await running("uid-a");
+    node.kernel.loseSandbox("uid-a");
+    await until(() => main("uid-a")?.restartCount === 1 && main("uid-a")?.ready === true, seen);
+    assert.deepEqual(starts(), ["setup_0", "main_0", "setup_1", "main_1"]);
+    await pods.stop();
+    node.kernel.sandboxes.clear();
+    pods = await node.agent();
+    // Past the back-off that the first restart has earned.
+    node.clock.advance(10_000);
+    await until(() => main("uid-a")?.restartCount === 2 && main("uid-a")?.ready === true, seen);
+    assert.deepEqual(starts().slice(4), ["setup_2", "main_2"]);
+    assert.equal(phase("uid-a"), "Running");
+  });
+
   it("finds its pods again after being killed and restarts none", async () => {
     pods.assign(pod("a"));
     await running("uid-a");

@@ -63,15 +63,13 @@ export class Pods {
     await this.#removeOrphans(owners, [...sandboxes.values()], broken);
     for (const record of records) {
       try {
-        const address = addresses.addressOf(record.uid);
-        const state = PodState.recovered({
-          record,
-          address,
-          sandbox: sandboxes.get(record.uid),
-          exits: exitsOf(record.uid, early),
-          nowMs: clock.now(),
-        });
-        this.#add(toWanted(record.pod, record.released), state);
+        const want = toWanted(record.pod, record.released);
+        const sandbox = sandboxes.get(record.uid);
+        const exits = exitsOf(record.uid, early);
+        const nowMs = clock.now();
+        const state = PodState.recovered({ record, address: addresses.addressOf(record.uid), sandbox, exits, nowMs });
+        if (state.sandbox === "unclear") state.noteSandboxLost(want, nowMs);
+        this.#add(want, state);
       } catch (error) {
         log.error({ pod: record.uid, err: error }, "could not recover a pod");
       }

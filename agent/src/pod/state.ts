@@ -3,7 +3,7 @@ import type { LocalImage } from "../images/index.ts";
 import type { ResolvedUser } from "../process/user.ts";
 import type { PreparedVolume } from "../volumes/volume.ts";
 import { nextBackoffMs } from "./backoff.ts";
-import type { ObservedContainer, ObservedPod, ObservedState, Presence, StepFailure } from "./plan.ts";
+import { type ObservedContainer, type ObservedPod, type ObservedState, type Presence, podOutcome, type StepFailure } from "./plan.ts";
 import { Terminated } from "./reasons.ts";
 import { type Acquisition, attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
 import type { WantedPod } from "./wanted.ts";
@@ -199,6 +199,7 @@ export class PodState implements ObservedPod {
     // A recovered pod's namespace is only known by what lived in it.
     if (this.netns === "there" && this.netnsPath === "") this.netns = "unclear";
     for (const name of [...this.#running.keys()]) this.noteExited(name, lostExit(this.container(name), nowMs));
+    if (podOutcome(want, this) !== undefined) return;
     for (const { name, kind } of want.init) {
       const container = this.record.containers[name];
       if (kind !== "init" || container?.exit?.exitCode !== 0) continue;
