@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import {
   type ContainerSpec,
   type ContainerState,
@@ -100,6 +102,12 @@ export class FakeRuntime implements Runtime {
     const [command = ""] = spec.process.argv;
     if (command.startsWith("/no/such")) {
       throw new RuntimeError("CommandNotFound", `exec ${command}: no such file or directory`, { step: "exec", errno: 2 });
+    }
+    const { upper, work, mountpoint } = spec.rootfs;
+    for (const folder of [upper, work, mountpoint, dirname(spec.log.path), ...spec.mounts.map((mount) => mount.source)]) {
+      if (folder.startsWith("/") && !existsSync(folder)) {
+        throw new RuntimeError("Internal", `mount: ${folder} does not exist`, { step: "mount", errno: 2 });
+      }
     }
     const state = { phase: "running", id: spec.id, pid: this.#kernel.nextPid++, startedAtMs: this.#kernel.now() } as const;
     sandbox.containers.set(spec.id, { spec, state });
