@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { isCancellation } from "@tessera/proto";
 import { destination, pino } from "pino";
 import { Pki } from "./auth/pki.ts";
+import { rotateEncryptionKey } from "./rotate-encryption-key.ts";
 import { serve } from "./serve.ts";
-import { createProgram, type NodeCredentialsSettings, type ServeSettings } from "./settings.ts";
+import { createProgram, type NodeCredentialsSettings, type RotateEncryptionKeySettings, type ServeSettings } from "./settings.ts";
 
 /** Runs until SIGTERM or SIGINT; a second signal ends the process at once. */
 async function serveUntilSignal(settings: ServeSettings): Promise<void> {
@@ -33,7 +34,9 @@ async function writeNodeCredentials({ dataDir, name, out }: NodeCredentialsSetti
 }
 
 try {
-  await createProgram({ serve: serveUntilSignal, nodeCredentials: writeNodeCredentials }).parseAsync();
+  const rotate = async (settings: RotateEncryptionKeySettings) => void process.stdout.write(`${await rotateEncryptionKey(settings)}\n`);
+  const commands = { serve: serveUntilSignal, nodeCredentials: writeNodeCredentials, rotateEncryptionKey: rotate };
+  await createProgram(commands).parseAsync();
 } catch (error) {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

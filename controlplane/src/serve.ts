@@ -8,6 +8,9 @@ import { writeKubeconfig } from "./auth/kubeconfig.ts";
 import { TokenTable } from "./auth/tokens.ts";
 import { type Certificates, ensureCertificates } from "./certificates.ts";
 import { type ControlLoop, createControllers, systemClock } from "./controllers/index.ts";
+import { keyFileName, openEncryptionKeys } from "./encryption/open-keys.ts";
+import { Resealing } from "./encryption/resealing.ts";
+import { SecretSealing } from "./encryption/secret-sealing.ts";
 import { NatsEvents } from "./events/nats-events.ts";
 import { openNats } from "./events/nats-link.ts";
 import { NodeServer } from "./nodes/index.ts";
@@ -49,9 +52,7 @@ interface ControlPlaneOptions {
 }
 
 async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal }: ControlPlaneOptions): Promise<void> {
-  const client = new EtcdClient(etcd);
-  const store = new EtcdStore({ client });
-  const caches = new WatchCache({ client, log: log.child({ part: "cache" }) });
+  const { client, store, caches, resealing } = await openStore({ settings, etcd, log, signal });
   const nats = openNats({
     url: natsUrl,
     name: "tessera-controlplane",
@@ -95,7 +96,7 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
 
   const announced = () => announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log);
   try {
-    await runParts(listParts({ caches, events, registry, nodes, loops, api, announced }), signal, log);
+    await runParts(listParts({ caches, resealing, events, registry, nodes, loops, api, announced }), signal, log);
   } finally {
     await nats.close();
     await store.close();
@@ -103,8 +104,25 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
   }
 }
 
+/** etcd behind all that reads and writes it. Secrets are sealed on their way. */
+async function openStore({ settings, etcd, log, signal }: Pick<ControlPlaneOptions, "settings" | "etcd" | "log" | "signal">) {
+  const client = new EtcdClient(etcd);
+  try {
+    const encryption = { path: join(settings.dataDir, "pki", keyFileName), client, log: log.child({ part: "encryption" }) };
+    const keys = await persist(() => openEncryptionKeys(encryption), signal);
+    const sealing = new SecretSealing(keys);
+    const store = new EtcdStore({ client, sealing });
+    const caches = new WatchCache({ client, sealing, log: log.child({ part: "cache" }) });
+    return { client, store, caches, resealing: new Resealing({ client, store, sealing, keys, caches, log: encryption.log }) };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
 interface PartsOptions {
   readonly caches: WatchCache;
+  readonly resealing: Resealing;
   readonly events: NatsEvents;
   readonly registry: StoredRegistry;
   readonly nodes: NodeServer;
@@ -115,7 +133,7 @@ interface PartsOptions {
 }
 
 /** What runs, and what each needs before it can. */
-function listParts({ caches, events, registry, nodes, loops, api, announced }: PartsOptions): readonly Part[] {
+function listParts({ caches, resealing, events, registry, nodes, loops, api, announced }: PartsOptions): readonly Part[] {
   return [
     {
       name: "cache",
@@ -142,6 +160,7 @@ function listParts({ caches, events, registry, nodes, loops, api, announced }: P
         ready();
       },
     },
+    { name: resealing.name, needs: ["cache"], run: (partSignal, ready) => resealing.run(partSignal, ready) },
     { name: nodes.name, needs: ["cache", "events", "namespaces"], run: (partSignal, ready) => nodes.run(partSignal, ready) },
     ...loops.map((loop) => ({
       name: loop.name,
@@ -160,7 +179,7 @@ function listParts({ caches, events, registry, nodes, loops, api, announced }: P
 }
 
 /** Until it works: what etcd cannot do now it can do later. */
-async function persist(action: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function persist<T>(action: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await action();

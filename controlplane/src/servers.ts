@@ -5,7 +5,7 @@ import type { Certificates } from "./certificates.ts";
 import { EmbeddedEtcd } from "./embedded/embedded-etcd.ts";
 import { EmbeddedNats } from "./embedded/embedded-nats.ts";
 import type { PortsFile } from "./ports-file.ts";
-import type { ServeSettings } from "./settings.ts";
+import type { EtcdSettings, ServeSettings } from "./settings.ts";
 import type { EtcdEndpoints } from "./store/etcd-client.ts";
 
 /** etcd and NATS: our own children, or those that the settings name. */
@@ -30,7 +30,7 @@ export function createServers(settings: ServeSettings, certificates: Certificate
       : undefined;
   return {
     async startEtcd(signal: AbortSignal): Promise<EtcdEndpoints> {
-      if (etcd === undefined) return readEtcdSettings(settings);
+      if (etcd === undefined) return readEtcdSettings(settings.etcd);
       await etcd.start(signal);
       return etcd.endpoints;
     },
@@ -46,7 +46,8 @@ export function createServers(settings: ServeSettings, certificates: Certificate
   };
 }
 
-async function readEtcdSettings({ etcd }: ServeSettings): Promise<EtcdEndpoints> {
+/** An etcd that is not ours, with its files read. */
+export async function readEtcdSettings(etcd: EtcdSettings | undefined): Promise<EtcdEndpoints> {
   const { endpoints = [], caFile, certFile, keyFile } = etcd ?? {};
   if (caFile === undefined || certFile === undefined || keyFile === undefined) return { endpoints };
   const [ca, cert, key] = await Promise.all([readFile(caFile), readFile(certFile), readFile(keyFile)]);

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { createProgram, type NodeCredentialsSettings, type ServeSettings } from "./settings.ts";
+import { createProgram, type NodeCredentialsSettings, type RotateEncryptionKeySettings, type ServeSettings } from "./settings.ts";
 
-async function parse(...args: string[]): Promise<ServeSettings | NodeCredentialsSettings | undefined> {
-  const results: (ServeSettings | NodeCredentialsSettings)[] = [];
-  const keep = async (settings: ServeSettings | NodeCredentialsSettings) => void results.push(settings);
-  const program = createProgram({ serve: keep, nodeCredentials: keep });
+type AnySettings = ServeSettings | NodeCredentialsSettings | RotateEncryptionKeySettings;
+
+async function parse(...args: string[]): Promise<AnySettings | undefined> {
+  const results: AnySettings[] = [];
+  const keep = async (settings: AnySettings) => void results.push(settings);
+  const program = createProgram({ serve: keep, nodeCredentials: keep, rotateEncryptionKey: keep });
   for (const command of [program, ...program.commands]) command.exitOverride().configureOutput({ writeErr: () => {} });
   await program.parseAsync(args, { from: "user" });
   return results[0];
@@ -50,6 +52,16 @@ test("an etcd of one's own is given with its files", async () => {
     "ca",
   )) as ServeSettings;
   assert.deepEqual(settings.etcd, { endpoints: ["https://a:1", "https://b:1"], caFile: "ca", certFile: undefined, keyFile: undefined });
+});
+
+test("a rotation adds a key unless it is to prune, and finds an etcd of one's own", async () => {
+  assert.deepEqual(await parse("rotate-encryption-key", "--data-dir", "/d"), { dataDir: "/d", prune: false });
+  const etcd = { endpoints: ["http://a:1"], caFile: undefined, certFile: undefined, keyFile: undefined };
+  assert.deepEqual(await parse("rotate-encryption-key", "--data-dir", "/d", "--prune", "--etcd-endpoints", "http://a:1"), {
+    dataDir: "/d",
+    prune: true,
+    etcd,
+  });
 });
 
 for (const [sentence, args, text] of [

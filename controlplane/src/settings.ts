@@ -36,9 +36,18 @@ export interface NodeCredentialsSettings {
   readonly out: string;
 }
 
+export interface RotateEncryptionKeySettings {
+  readonly dataDir: string;
+  /** Drop the keys that nothing needs any more, instead of adding one. */
+  readonly prune: boolean;
+  /** Absent: the embedded etcd of the running control plane. */
+  readonly etcd?: EtcdSettings;
+}
+
 export interface Commands {
   serve(settings: ServeSettings): Promise<void>;
   nodeCredentials(settings: NodeCredentialsSettings): Promise<void>;
+  rotateEncryptionKey(settings: RotateEncryptionKeySettings): Promise<void>;
 }
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
@@ -46,8 +55,7 @@ const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"]
 /** The program's commands and flags: names, defaults and checks in one place. */
 export function createProgram(commands: Commands): Command {
   const program = new Command("controlplane").description("Tessera's control plane").showSuggestionAfterError();
-  program
-    .command("serve")
+  withEtcdOptions(program.command("serve"))
     .description("serves the Kubernetes API and the nodes")
     .requiredOption("--data-dir <dir>", "folder of certificates, tokens and embedded servers")
     .option("--listen <host:port>", "address of the HTTPS API (repeatable; port 0 takes a free one)", collect(address), [])
@@ -55,10 +63,6 @@ export function createProgram(commands: Commands): Command {
     .option("--advertise <host>", "further name or address in the server's certificate (repeatable)", collect(text), [])
     .option("--cluster-cidr <cidr>", "addresses of all pods", cidr, "10.64.0.0/16")
     .option("--node-cidr-bits <bits>", "prefix length of each node's share of them", bits, 24)
-    .option("--etcd-endpoints <urls>", "use this etcd cluster (comma-separated) instead of an embedded one")
-    .option("--etcd-ca <file>", "CA of that etcd")
-    .option("--etcd-cert <file>", "client certificate for that etcd")
-    .option("--etcd-key <file>", "its key")
     .option("--nats-url <url>", "use this NATS instead of an embedded one")
     .addOption(new Option("--log-level <level>", "least severe log lines to write").choices(logLevels).default("info"))
     .action((flags: ServeFlags) => commands.serve(toServeSettings(flags)));
@@ -69,14 +73,36 @@ export function createProgram(commands: Commands): Command {
     .requiredOption("--name <node>", "name of the node", nodeName)
     .requiredOption("--out <dir>", "folder for ca.crt, node.crt and node.key")
     .action((flags: NodeCredentialsSettings) => commands.nodeCredentials(flags));
+  withEtcdOptions(program.command("rotate-encryption-key"))
+    .description("adds a new key for the Secrets in etcd, which a running control plane then rewrites under it")
+    .requiredOption("--data-dir <dir>", "the control plane's data folder")
+    .option("--prune", "add none, but drop the older keys; refused while a Secret needs one of them", false)
+    .action(({ dataDir, prune, ...flags }: RotateFlags) => commands.rotateEncryptionKey({ dataDir, prune, ...toEtcdSettings(flags) }));
   return program;
 }
 
-interface ServeFlags extends Omit<ServeSettings, "etcd"> {
+function withEtcdOptions(command: Command): Command {
+  return command
+    .option("--etcd-endpoints <urls>", "use this etcd cluster (comma-separated) instead of an embedded one")
+    .option("--etcd-ca <file>", "CA of that etcd")
+    .option("--etcd-cert <file>", "client certificate for that etcd")
+    .option("--etcd-key <file>", "its key");
+}
+
+interface EtcdFlags {
   readonly etcdEndpoints?: string;
   readonly etcdCa?: string;
   readonly etcdCert?: string;
   readonly etcdKey?: string;
+}
+
+interface ServeFlags extends Omit<ServeSettings, "etcd">, EtcdFlags {}
+
+interface RotateFlags extends Omit<RotateEncryptionKeySettings, "etcd">, EtcdFlags {}
+
+function toEtcdSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey }: EtcdFlags): { etcd?: EtcdSettings } {
+  if (etcdEndpoints === undefined) return {};
+  return { etcd: { endpoints: etcdEndpoints.split(","), caFile: etcdCa, certFile: etcdCert, keyFile: etcdKey } };
 }
 
 function toServeSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey, ...flags }: ServeFlags): ServeSettings {
@@ -89,8 +115,7 @@ function toServeSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey, ...flags }:
   if (settings.nodeCidrBits <= clusterBits) {
     throw new InvalidArgumentError(`--node-cidr-bits ${settings.nodeCidrBits} must be greater than the ${clusterBits} of --cluster-cidr`);
   }
-  if (etcdEndpoints === undefined) return settings;
-  return { ...settings, etcd: { endpoints: etcdEndpoints.split(","), caFile: etcdCa, certFile: etcdCert, keyFile: etcdKey } };
+  return { ...settings, ...toEtcdSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey }) };
 }
 
 function collect(check: (value: string) => string): (value: string, previous: readonly string[]) => string[] {

@@ -32,7 +32,11 @@ export interface ResourceCache<T> {
   readonly size: number;
   /** namespace is "" for cluster-scoped objects. */
   get(namespace: string, name: string): CachedObject<T> | undefined;
-  /** In the order of the store's keys: a snapshot, that later changes do not touch. "" or undefined: all namespaces. */
+  /**
+   * In the order of the store's keys: a snapshot, that later changes do not touch. "" or undefined: all namespaces. Throws TesseraError "InternalError" when
+   * the newest state of an object there cannot be read: a list that leaves one out would say that it does not exist. `get` and watches go on telling its
+   * last state that could be read.
+   */
   list(namespace?: string): Iterable<CachedObject<T>>;
   /** Resolves when the cache has seen `revision`. Rejects with TesseraError "Timeout" after `timeoutMs`, or when aborted. */
   waitFor(revision: number, options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;

@@ -3,10 +3,13 @@ import { TesseraError } from "@tessera/proto";
 import { type ConditionalWrite, type EtcdClient, type EtcdKey, type EtcdRange, prefixEnd, type WriteResult } from "./etcd-client.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { comparableRevision, etcdRevision, objectVersion, storeVersion } from "./revision.ts";
+import { plainValues, type ValueSealing } from "./sealing.ts";
 import type { Page, Store, Versioned } from "./store.ts";
 
 export interface EtcdStoreDependencies {
   readonly client: EtcdClient;
+  /** Default: values lie in etcd as they are. */
+  readonly sealing?: ValueSealing;
   /** How long one `Store` call may take altogether, retries and read-backs included, default 10,000. */
   readonly patienceMs?: number;
 }
@@ -25,18 +28,20 @@ const maxReadBackSteps = 16;
 /** `Store` over etcd: compare-and-swap in groups, unknown outcomes read back, reads retried. */
 export class EtcdStore implements Store {
   readonly #client: EtcdClient;
+  readonly #sealing: ValueSealing;
   readonly #patienceMs: number;
   readonly #group: GroupCommit;
 
   constructor(dependencies: EtcdStoreDependencies) {
     this.#client = dependencies.client;
+    this.#sealing = dependencies.sealing ?? plainValues;
     this.#patienceMs = dependencies.patienceMs ?? 10_000;
     this.#group = new GroupCommit(dependencies.client);
   }
 
   async read(key: string): Promise<Versioned | undefined> {
     const { items } = await this.#range({ key }, this.#deadline());
-    return items[0] === undefined ? undefined : toVersioned(items[0]);
+    return items[0] === undefined ? undefined : this.#toVersioned(items[0]);
   }
 
   async readPage(prefix: string, options: { limit: number; fromKey?: string; revision: number }): Promise<Page> {
@@ -47,7 +52,7 @@ export class EtcdStore implements Store {
       const answer = await this.#range(range, deadline);
       const last = answer.items.at(-1);
       return {
-        items: answer.items.map(toVersioned),
+        items: answer.items.map((item) => this.#toVersioned(item)),
         revision: storeVersion(revision === 0 ? answer.revision : revision),
         ...(answer.more && last !== undefined ? { nextKey: `${last.key}\0` } : {}),
       };
@@ -69,13 +74,13 @@ export class EtcdStore implements Store {
   }
 
   async create(key: string, value: Buffer): Promise<number> {
-    const result = await this.#write({ key, value, expected: 0 });
+    const result = await this.#write({ key, value: this.#sealing.seal(key, value), expected: 0 });
     if (result.done) return objectVersion(result.revision);
     throw new TesseraError("AlreadyExists", `${key} already exists`);
   }
 
   async update(key: string, value: Buffer, expectedRevision: number): Promise<number> {
-    return this.#swap({ key, value, expected: comparableRevision(expectedRevision) }, expectedRevision);
+    return this.#swap({ key, value: this.#sealing.seal(key, value), expected: comparableRevision(expectedRevision) }, expectedRevision);
   }
 
   async remove(key: string, expectedRevision: number): Promise<number> {
@@ -93,6 +98,7 @@ export class EtcdStore implements Store {
     throw new TesseraError("Conflict", `${write.key} is at ${objectVersion(result.current)}, not at ${expectedRevision}`);
   }
 
+  /** The value is sealed once, not per attempt: what is read back is compared with what was sent, byte by byte. */
   async #write(write: ConditionalWrite): Promise<WriteResult> {
     const deadline = this.#deadline();
     let inDoubt: TesseraError | undefined;
@@ -162,6 +168,10 @@ export class EtcdStore implements Store {
     throw new TesseraError("InternalError", "unreachable: the pauses have no end");
   }
 
+  #toVersioned({ key, value, modRevision }: EtcdKey): Versioned {
+    return { key, value: this.#sealing.unseal(key, value), revision: objectVersion(modRevision) };
+  }
+
   #deadline(): number {
     return Date.now() + this.#patienceMs;
   }
@@ -174,8 +184,4 @@ function* pauses(): Generator<number> {
 
 function isReason(error: unknown, reason: TesseraError["reason"]): error is TesseraError {
   return error instanceof TesseraError && error.reason === reason;
-}
-
-function toVersioned(item: EtcdKey): Versioned {
-  return { key: item.key, value: item.value, revision: objectVersion(item.modRevision) };
 }

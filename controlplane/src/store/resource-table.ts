@@ -1,3 +1,4 @@
+import type { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { CachedObject, CacheEvent, ResourceCache } from "./cache.ts";
 import type { CachedEntry } from "./cached-entry.ts";
@@ -10,6 +11,11 @@ export interface ResourceTableDependencies {
   readonly progress: Progress;
   readonly log: Logger;
   readonly history: HistoryLimits;
+}
+
+interface Unreadable {
+  readonly namespace: string;
+  readonly fault: TesseraError;
 }
 
 /** Of one batch that a watcher gets. */
@@ -25,6 +31,8 @@ export class ResourceTable<T> implements ResourceCache<T> {
   readonly #listeners = new Set<(event: CacheEvent<T>) => void>();
   /** Watchers that have read everything. */
   #sleepers = new Set<() => void>();
+  /** Objects whose newest state cannot be read, by namespace and name. */
+  readonly #unreadable = new Map<string, Unreadable>();
 
   constructor(dependencies: ResourceTableDependencies) {
     this.plural = dependencies.plural;
@@ -46,6 +54,14 @@ export class ResourceTable<T> implements ResourceCache<T> {
   }
 
   list(namespace?: string): readonly CachedEntry<T>[] {
+    for (const unreadable of this.#unreadable.values()) {
+      if (namespace === undefined || namespace === "" || namespace === unreadable.namespace) throw unreadable.fault;
+    }
+    return this.readable(namespace);
+  }
+
+  /** As `list`, without those that cannot be read. */
+  readable(namespace?: string): readonly CachedEntry<T>[] {
     return this.#objects.list(namespace === "" ? undefined : namespace);
   }
 
@@ -89,16 +105,32 @@ export class ResourceTable<T> implements ResourceCache<T> {
 
   put(object: CachedEntry<T>): void {
     const previous = this.#objects.get(object.namespace, object.name);
+    this.#unreadable.delete(`${object.namespace}/${object.name}`);
     this.#objects.set(object);
     this.#tell(previous === undefined ? { type: "ADDED", object } : { type: "MODIFIED", object, previous });
   }
 
   /** Nothing happens for an object that is not there. */
   remove(namespace: string, name: string, revision: number): void {
+    this.#unreadable.delete(`${namespace}/${name}`);
     const previous = this.#objects.get(namespace, name);
     if (previous === undefined) return;
     this.#objects.delete(namespace, name);
     this.#tell({ type: "DELETED", object: previous.deletedAt(revision), previous });
+  }
+
+  /** The newest state of an object cannot be read. The last one that could be is kept, until the object changes again or is deleted. */
+  markUnreadable(namespace: string, name: string, fault: TesseraError): void {
+    this.#unreadable.set(`${namespace}/${name}`, { namespace, fault });
+  }
+
+  isUnreadable(namespace: string, name: string): boolean {
+    return this.#unreadable.has(`${namespace}/${name}`);
+  }
+
+  /** Before a listing says anew what cannot be read. */
+  forgetUnreadable(): void {
+    this.#unreadable.clear();
   }
 
   /** Wakes the watchers; called once per batch of changes. */

@@ -19,6 +19,7 @@ export interface Page {
 /**
  * Every write is a compare-and-swap. Writes whose outcome is unknown (deadline, lost connection) are read back before an
  * error is reported, so an error means that the write did not happen, or, with reason "Timeout", that nobody can know.
+ * Values that etcd holds sealed (sealing.ts) are plain here; one that cannot be unsealed makes a read throw "InternalError".
  * Writers that wait at the same moment are committed together. All revisions here are resourceVersions (revision.ts), not etcd's numbers.
  */
 export interface Store {

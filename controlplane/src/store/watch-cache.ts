@@ -10,11 +10,14 @@ import { Progress } from "./progress.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { withResourceVersion } from "./resource-version-bytes.ts";
 import { objectVersion, storeVersion } from "./revision.ts";
+import { plainValues, type ValueSealing } from "./sealing.ts";
 import { StringPool } from "./shared-value.ts";
 
 export interface WatchCacheDependencies {
   readonly client: EtcdClient;
   readonly log: Logger;
+  /** Default: values lie in etcd as they are. */
+  readonly sealing?: ValueSealing;
   /** Ends in "/". Default "/registry/". */
   readonly prefix?: string;
   /** Changes kept per resource for watchers that start or fall back, default 65,536 and 128 MiB. */
@@ -35,6 +38,7 @@ interface Location {
 interface Listing {
   readonly revision: number;
   readonly entries: ReadonlyMap<string, Located>;
+  readonly unreadable: readonly { readonly location: Location; readonly fault: TesseraError }[];
 }
 
 interface Located {
@@ -51,12 +55,16 @@ const pageSize = 2_000;
  * One revision of etcd is applied as a whole, in etcd's order, before anybody can see that the cache has come to it. After a lost connection
  * the watch goes on with the next revision. When etcd no longer has it (compacted), or has forgotten revisions that were here already
  * (restored from a backup), everything is listed again and the differences are told as changes.
+ *
+ * A value that cannot be unsealed ends neither the watch nor the listing: of its object the last readable state is kept and told, nobody is told that it is
+ * gone, and lists that would have to hold it are refused (`ResourceCache.list`).
  */
 export class WatchCache {
   /** Resolves when the first listing is in; never rejects. */
   readonly ready: Promise<void>;
   readonly #client: EtcdClient;
   readonly #log: Logger;
+  readonly #sealing: ValueSealing;
   readonly #prefix: string;
   readonly #historyLimits: HistoryLimits;
   readonly #silenceMs: number;
@@ -72,6 +80,7 @@ export class WatchCache {
   constructor(dependencies: WatchCacheDependencies) {
     this.#client = dependencies.client;
     this.#log = dependencies.log;
+    this.#sealing = dependencies.sealing ?? plainValues;
     this.#prefix = dependencies.prefix ?? "/registry/";
     this.#historyLimits = dependencies.history ?? { events: 65_536, bytes: 128 * 1024 * 1024 };
     this.#silenceMs = dependencies.silenceMs ?? 15_000;
@@ -85,6 +94,12 @@ export class WatchCache {
   cacheOf<T>(plural: string): ResourceCache<T> {
     // What is below the folder of a resource are objects of that resource: the caller names the type.
     return this.#tableOf(plural) as unknown as ResourceCache<T>;
+  }
+
+  /** Whether what etcd held at a key could not be read when it was told last. */
+  isUnreadable(key: string): boolean {
+    const location = this.#locate(key);
+    return location !== undefined && this.#tableOf(location.plural).isUnreadable(location.namespace, location.name);
   }
 
   /** Lists, then watches until aborted; survives every fault of etcd. Resolves after the abort. */
@@ -137,7 +152,8 @@ export class WatchCache {
       if (event.value === undefined) table.remove(location.namespace, location.name, objectVersion(event.modRevision));
       else {
         const entry = this.#toEntry(location, { ...event, value: event.value }, table);
-        if (entry !== undefined) table.put(entry);
+        if (entry instanceof TesseraError) table.markUnreadable(location.namespace, location.name, entry);
+        else if (entry !== undefined) table.put(entry);
       }
       changed.add(table);
     }
@@ -148,28 +164,34 @@ export class WatchCache {
 
   async #listAll(): Promise<Listing> {
     const entries = new Map<string, Located>();
+    const unreadable: { location: Location; fault: TesseraError }[] = [];
     const end = prefixEnd(this.#prefix);
     for (let key = this.#prefix, revision = 0; ; ) {
       const page = await this.#client.range({ key, end, limit: pageSize, revision });
       revision ||= page.revision;
       for (const item of page.items) {
         const location = this.#locate(item.key);
-        const entry = location && this.#listed(location, item, revision < this.#etcdRevision);
-        if (location !== undefined && entry !== undefined) entries.set(item.key, { location, entry });
+        if (location === undefined) continue;
+        const entry = this.#listed(location, item, revision < this.#etcdRevision);
+        if (entry instanceof TesseraError) {
+          unreadable.push({ location, fault: entry });
+          const known = this.#tableOf(location.plural).get(location.namespace, location.name);
+          if (known?.createRevision === item.createRevision) entries.set(item.key, { location, entry: known });
+        } else if (entry !== undefined) entries.set(item.key, { location, entry });
       }
       const last = page.items.at(-1);
-      if (!page.more || last === undefined) return { revision, entries };
+      if (!page.more || last === undefined) return { revision, entries, unreadable };
       key = `${last.key}\0`;
     }
   }
 
   /** The cached entry itself when it is the same state; with another past (`isRewound`), revisions do not tell. */
-  #listed(location: Location, item: EtcdKey, isRewound: boolean): CachedEntry<unknown> | undefined {
+  #listed(location: Location, item: EtcdKey, isRewound: boolean): CachedEntry<unknown> | TesseraError | undefined {
     const table = this.#tableOf(location.plural);
     const cached = table.get(location.namespace, location.name);
     if (cached?.revision === objectVersion(item.modRevision) && !isRewound) return cached;
     const entry = this.#toEntry(location, item, table);
-    return entry !== undefined && cached?.bytes.equals(entry.bytes) ? cached : entry;
+    return entry instanceof CachedEntry && cached?.bytes.equals(entry.bytes) ? cached : entry;
   }
 
   /** Tells what is different in a listing as changes, deletions first, then in the order of revisions. */
@@ -181,7 +203,7 @@ export class WatchCache {
     // A deletion in between has a revision that nobody knows: it is told as of just after what was known before.
     const deletedAt = storeVersion(Math.min(this.#etcdRevision, listing.revision));
     for (const table of this.#tables.values()) {
-      for (const { namespace, name, createRevision } of table.list()) {
+      for (const { namespace, name, createRevision } of table.readable()) {
         const listed = listing.entries.get(this.#keyOf(table.plural, namespace, name));
         // Another object by the same name is a deletion and a creation, never a modification.
         if (listed?.entry.createRevision !== createRevision) table.remove(namespace, name, deletedAt);
@@ -191,6 +213,10 @@ export class WatchCache {
     for (const { location, entry } of changes) {
       const table = this.#tableOf(location.plural);
       if (table.get(location.namespace, location.name) !== entry) table.put(entry);
+    }
+    for (const table of this.#tables.values()) table.forgetUnreadable();
+    for (const { location, fault } of listing.unreadable) {
+      this.#tableOf(location.plural).markUnreadable(location.namespace, location.name, fault);
     }
     this.#etcdRevision = listing.revision;
     this.#progress.moveTo(storeVersion(listing.revision));
@@ -203,13 +229,21 @@ export class WatchCache {
     this.#becomeReady();
   }
 
+  /** A TesseraError is why the object cannot be read; undefined: it is none. */
   #toEntry(
     location: Location,
     item: { readonly value: Buffer; readonly modRevision: number; readonly createRevision: number },
     table: ResourceTable<unknown>,
-  ): CachedEntry<unknown> | undefined {
+  ): CachedEntry<unknown> | TesseraError | undefined {
     const revision = objectVersion(item.modRevision);
-    const bytes = withResourceVersion(item.value, revision);
+    let value: Buffer;
+    try {
+      value = this.#sealing.unseal(this.#keyOf(location.plural, location.namespace, location.name), item.value);
+    } catch (error) {
+      this.#log.error({ err: error, ...location, revision }, "what etcd holds cannot be read: lists that should hold it are refused");
+      return error instanceof TesseraError ? error : new TesseraError("InternalError", "a stored value cannot be read", { cause: error });
+    }
+    const bytes = withResourceVersion(value, revision);
     if (bytes === undefined) {
       this.#log.error({ ...location, revision }, "what etcd holds is not an object of the API, ignored");
       return undefined;
