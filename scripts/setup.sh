@@ -22,7 +22,7 @@ packages=""
 for package in $(sed 's/#.*//' scripts/debian-packages.txt); do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || packages="$packages $package"
 done
-# Debian starts a service as soon as its package is there; Tessera runs its own etcd and NATS, and the machine keeps none.
+# Debian starts a service as soon as its package is there; Tessera runs its own, and the machine keeps none.
 without_services() {
   policy=/usr/sbin/policy-rc.d
   [ -e "$policy" ] && { "$@"; return; }
@@ -31,7 +31,7 @@ without_services() {
   status=0
   "$@" || status=$?
   rm -f "$policy"
-  if command -v systemctl >/dev/null; then systemctl disable -q etcd.service nats-server.service 2>/dev/null || true; fi
+  if command -v systemctl >/dev/null; then systemctl disable -q etcd.service nats-server.service docker-registry.service 2>/dev/null || true; fi
   return "$status"
 }
 

@@ -60,8 +60,8 @@ async function waitingReason(cluster: Scenario, pod: string): Promise<string | u
 
 scenario("an image that is not there is told apart from one that never should be pulled", async (cluster) => {
   await cluster.apply(
-    shellPod("absent", "", { container: { image: "tessera.local/no-such-image:1" } }),
-    shellPod("never", "", { container: { image: "tessera.local/no-such-image:1", imagePullPolicy: "Never" } }),
+    shellPod("absent", "", { container: { image: "127.0.0.1:1/no-such-image:1" } }),
+    shellPod("never", "", { container: { image: "127.0.0.1:1/no-such-image:1", imagePullPolicy: "Never" } }),
     shellPod("misnamed", "", { container: { image: "Not A Name" } }),
   );
   const expected: [string, RegExp][] = [
@@ -159,3 +159,13 @@ async function statusOf(url: string, options: https.RequestOptions): Promise<num
     .on("error", reject);
   return await promise;
 }
+
+scenario("a command whose caller has gone is ended", async (cluster) => {
+  await cluster.apply(shellPod("abandoned", "exec sleep 1000"));
+  await cluster.waitReady("abandoned");
+  const running = async (): Promise<boolean> => /sleep 4321/.test(await cluster.kubectlOk(["exec", "abandoned", "--", "ps"]));
+  const caller = cluster.kubectl(["exec", "abandoned", "--", "sleep", "4321"], { timeoutMs: 3_000 }).catch(() => undefined);
+  await until("the command to run", async () => ((await running()) ? true : undefined));
+  await caller;
+  await until("the command to end", async () => ((await running()) ? undefined : true));
+});

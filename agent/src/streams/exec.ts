@@ -13,7 +13,7 @@ export interface ExecTarget {
 
 type Frame = NonNullable<StreamFrame["frame"]>;
 
-const SIZE_IS_SAID_WITHIN_MS = 100;
+const SIZE_IS_SAID_WITHIN_MS = 300;
 
 /** What a shell says of a command that it cannot run. */
 const EXIT_CODES = { CommandNotFound: 127, CommandNotExecutable: 126 } as const;

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../controllers/clock.ts";
 import type { EventSink } from "../events/events.ts";
 import type { ResourceCache } from "../store/cache.ts";
+import type { UsageSink } from "../usage/usage.ts";
 import type { NodeRegistrar } from "./node-registrar.ts";
 import type { PodIndex } from "./pod-index.ts";
 import type { PodReports, ReportedPod } from "./pod-reports.ts";
@@ -17,6 +18,7 @@ export interface NodeMessagesDependencies {
   readonly registrar: NodeRegistrar;
   readonly streams: StreamBroker;
   readonly events: EventSink;
+  readonly usage: UsageSink;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -48,6 +50,9 @@ export class NodeMessages {
         return;
       case "streamRefused":
         this.#deps.streams.refuse(node, message.value);
+        return;
+      case "usage":
+        this.#deps.usage.report(node, message.value);
         return;
       case "hello":
         throw new TesseraError("BadRequest", "Hello may be said once, as the first message");

@@ -92,6 +92,17 @@ describe("who may have a session", () => {
   });
 });
 
+test("what an agent reports of its use is handed on as that of the node in its certificate", async () => {
+  await using nodes = await plane.serve();
+  const name = fresh("node");
+  const session = await (await nodes.agent(name)).join(name);
+  const usage = { timeNs: 2n ** 63n, cpuNs: 5n, memoryWorkingSetBytes: 7n };
+  const report = { intervalMs: 10_000, node: usage, pods: [{ uid: "u", containers: [{ name: "web", attempt: 2, usage }] }] };
+  session.send({ $case: "usage", value: report });
+  await eventually("the report is handed on", () => nodes.reports.length === 1);
+  assert.deepEqual(nodes.reports, [{ node: name, report }]);
+});
+
 describe("the Node object", () => {
   test("Hello makes it: labels, status, Ready, addresses for pods; it is ready, and events say so", async () => {
     await using nodes = await plane.serve();

@@ -9,6 +9,7 @@ import type { EventSink } from "../events/events.ts";
 import type { Registry } from "../registry/resource.ts";
 import type { CacheEvent } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
+import type { UsageSink } from "../usage/usage.ts";
 import { toGrpcStatus } from "./grpc-status.ts";
 import { NodeHealth } from "./node-health.ts";
 import { certifiedNodeName } from "./node-identity.ts";
@@ -55,6 +56,7 @@ export interface NodeServerDependencies {
   readonly registry: Registry;
   readonly store: Store;
   readonly events: EventSink;
+  readonly usage: UsageSink;
   readonly log: Logger;
   readonly clock: Clock;
   readonly settings: NodeServerSettings;
@@ -81,7 +83,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
 
   constructor(deps: NodeServerDependencies) {
     this.#deps = deps;
-    const { registry, store, events, log, clock, settings } = deps;
+    const { registry, store, events, usage, log, clock, settings } = deps;
     const hasSession = (node: string) => this.#sessions.has(node);
     this.#pods = new PodIndex((node, uid, change) => this.#onPodChange(node, uid, change));
     this.#streams = new StreamBroker({ clock, timeoutMs: settings.streamTimeoutMs ?? 10_000 });
@@ -90,7 +92,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
     this.#registrar = new NodeRegistrar({ nodes: registry.nodes, podCidrs, events, log, clock });
     this.#reports = new PodReports({ pods: registry.pods, log, clock });
     const [pods, reports, registrar, streams] = [this.#pods, this.#reports, this.#registrar, this.#streams];
-    this.#messages = new NodeMessages({ pods, podCache: registry.pods.cache, reports, registrar, streams, events, log, clock });
+    this.#messages = new NodeMessages({ pods, podCache: registry.pods.cache, reports, registrar, streams, events, usage, log, clock });
     this.#leases = new NodeLeases({ registry, log, clock, hasSession });
     this.#health = new NodeHealth({ registry, pods, events, log, clock, hasSession, graceMs: settings.sessionGraceMs ?? 10_000 });
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { ServerDuplexStream, status } from "@grpc/grpc-js";
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { type StatusReason, TesseraError } from "@tessera/proto";
 import type { OpenStream, StreamFrame, StreamRefused } from "@tessera/proto/node";
 import type { Clock } from "../controllers/clock.ts";
@@ -96,6 +96,9 @@ class AgentStream implements NodeStream {
   readonly #call: StreamCall;
   #lost = false;
   #closed = false;
+  /** The agent has said its last word. */
+  #exited = false;
+
   constructor(node: string, call: StreamCall, signal: AbortSignal) {
     this.#node = node;
     this.#call = call;
@@ -126,6 +129,8 @@ class AgentStream implements NodeStream {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // Given up before its end, the call is cancelled, which tells the agent to end what serves it: a command that nobody waits for any more.
+    if (!this.#exited && !this.#lost) return refuseCall(this.#call, status.CANCELLED, "the caller has gone");
     if (!this.#lost) this.#call.end();
     // What the agent still sends is not wanted any more, but must be read for the call to end.
     this.#call.resume();
@@ -134,8 +139,9 @@ class AgentStream implements NodeStream {
   async *#receive(): AsyncGenerator<StreamFrame> {
     try {
       for await (const frame of this.#call.iterator({ destroyOnReturn: false })) {
+        this.#exited ||= (frame as StreamFrame).frame?.$case === "exit";
         yield frame as StreamFrame;
-        if ((frame as StreamFrame).frame?.$case === "exit") return;
+        if (this.#exited) return;
       }
     } catch (error) {
       if (this.#closed) return;

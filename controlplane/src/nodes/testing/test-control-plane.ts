@@ -1,3 +1,4 @@
+import type { UsageReport } from "@tessera/proto/node";
 import { CertificateAuthority, type KeyPair } from "../../auth/certificate-authority.ts";
 import { type Clock, systemClock } from "../../controllers/clock.ts";
 import { RecordedEvents, silentLog } from "../../controllers/testing/fakes.ts";
@@ -9,6 +10,11 @@ import { EtcdStore } from "../../store/etcd-store.ts";
 import { WatchCache } from "../../store/watch-cache.ts";
 import { NodeServer, type NodeServerSettings } from "../node-server.ts";
 import { FakeAgent } from "./fake-agent.ts";
+
+export interface ReportedUsage {
+  readonly node: string;
+  readonly report: UsageReport;
+}
 
 /** A real etcd with the registry on it, and the authority that signs nodes' certificates. */
 export class TestControlPlane implements AsyncDisposable {
@@ -54,10 +60,12 @@ export class TestControlPlane implements AsyncDisposable {
   async serve(options: { settings?: Partial<NodeServerSettings>; clock?: Clock } = {}): Promise<TestNodeServer> {
     const { certPem, keyPem } = await this.authority.issue({ commonName: "nodes", usages: ["server"], names: ["127.0.0.1"] });
     const events = new RecordedEvents();
+    const reports: ReportedUsage[] = [];
     const server = new NodeServer({
       registry: this.registry,
       store: this.store,
       events,
+      usage: { report: (node, report) => reports.push({ node, report }) },
       log: silentLog,
       clock: options.clock ?? systemClock,
       settings: { listen: ["127.0.0.1:0"], clusterCidr: "10.64.0.0/16", nodeCidrBits: 24, ...options.settings },
@@ -69,7 +77,7 @@ export class TestControlPlane implements AsyncDisposable {
       running = server.run(stop.signal, ready);
       running.catch(failed);
     });
-    return new TestNodeServer(this.authority, server, events, async () => {
+    return new TestNodeServer(this.authority, server, { events, reports }, async () => {
       stop.abort();
       await running;
     });
@@ -83,13 +91,21 @@ export class TestControlPlane implements AsyncDisposable {
 export class TestNodeServer implements AsyncDisposable {
   readonly server: NodeServer;
   readonly events: RecordedEvents;
+  /** What agents have reported of their use. */
+  readonly reports: readonly ReportedUsage[];
   readonly #authority: CertificateAuthority;
   readonly #stop: () => Promise<void>;
   readonly #agents: FakeAgent[] = [];
-  constructor(authority: CertificateAuthority, server: NodeServer, events: RecordedEvents, stop: () => Promise<void>) {
+  constructor(
+    authority: CertificateAuthority,
+    server: NodeServer,
+    heard: { events: RecordedEvents; reports: ReportedUsage[] },
+    stop: () => Promise<void>,
+  ) {
     this.#authority = authority;
     this.server = server;
-    this.events = events;
+    this.events = heard.events;
+    this.reports = heard.reports;
     this.#stop = stop;
   }
 
