@@ -13,6 +13,7 @@ import { Resealing } from "./encryption/resealing.ts";
 import { SecretSealing } from "./encryption/secret-sealing.ts";
 import { NatsEvents } from "./events/nats-events.ts";
 import { openNats } from "./events/nats-link.ts";
+import { Metrics } from "./metrics/metrics.ts";
 import { NodeServer } from "./nodes/index.ts";
 import { PortsFile } from "./ports-file.ts";
 import { createSystemNamespaces } from "./registry/bootstrap.ts";
@@ -24,6 +25,8 @@ import { EtcdClient, type EtcdEndpoints } from "./store/etcd-client.ts";
 import { EtcdStore } from "./store/etcd-store.ts";
 import { WatchCache } from "./store/watch-cache.ts";
 import { type Part, runParts } from "./supervisor.ts";
+import { UsageExchange } from "./usage/usage-exchange.ts";
+import { UsageStore } from "./usage/usage-store.ts";
 
 const storeRetryMs = 500;
 
@@ -62,10 +65,13 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
   const events = new NatsEvents({ nats, log: log.child({ part: "events" }) });
   const registry = new StoredRegistry({ store, caches });
   const clock = systemClock;
+  const usageStore = new UsageStore({ now: Date.now });
+  const usage = new UsageExchange({ nats, store: usageStore, log: log.child({ part: "usage" }) });
   const nodes = new NodeServer({
     registry,
     store,
     events,
+    usage,
     clock,
     log: log.child({ part: "nodes" }),
     settings: { listen: settings.nodeListen, clusterCidr: settings.clusterCidr, nodeCidrBits: settings.nodeCidrBits },
@@ -86,6 +92,8 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     store,
     caches,
     events,
+    usage: usageStore,
+    metrics: new Metrics({ registry, sessions: () => nodes.connected.length, reportingNodes: () => usageStore.size }),
     nodeStreams: nodes,
     log: log.child({ part: "api" }),
     now: Date.now,
@@ -96,7 +104,7 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
 
   const announced = () => announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log);
   try {
-    await runParts(listParts({ caches, resealing, events, registry, nodes, loops, api, announced }), signal, log);
+    await runParts(listParts({ caches, resealing, events, usage, registry, nodes, loops, api, announced }), signal, log);
   } finally {
     await nats.close();
     await store.close();
@@ -124,6 +132,7 @@ interface PartsOptions {
   readonly caches: WatchCache;
   readonly resealing: Resealing;
   readonly events: NatsEvents;
+  readonly usage: UsageExchange;
   readonly registry: StoredRegistry;
   readonly nodes: NodeServer;
   readonly loops: readonly ControlLoop[];
@@ -133,7 +142,7 @@ interface PartsOptions {
 }
 
 /** What runs, and what each needs before it can. */
-function listParts({ caches, resealing, events, registry, nodes, loops, api, announced }: PartsOptions): readonly Part[] {
+function listParts({ caches, resealing, events, usage, registry, nodes, loops, api, announced }: PartsOptions): readonly Part[] {
   return [
     {
       name: "cache",
@@ -152,6 +161,7 @@ function listParts({ caches, resealing, events, registry, nodes, loops, api, ann
         return events.run(partSignal);
       },
     },
+    { name: usage.name, needs: [], run: (partSignal, ready) => usage.run(partSignal, ready) },
     {
       name: "namespaces",
       needs: ["cache"],

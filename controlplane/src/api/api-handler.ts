@@ -2,7 +2,8 @@ import { TesseraError } from "@tessera/proto";
 import { authenticate } from "../auth/authenticate.ts";
 import { authorize } from "../auth/authorize.ts";
 import type { TokenTable, UserInfo } from "../auth/tokens.ts";
-import type { ApiObject, ResourceDefinition } from "../registry/definition.ts";
+import type { Metrics, RequestLabels } from "../metrics/metrics.ts";
+import { type ApiObject, qualifiedResource, type ResourceDefinition } from "../registry/definition.ts";
 import type { StoredResource } from "../registry/stored-resource.ts";
 import type { ApiDependencies, Call } from "./call.ts";
 import type { Connection } from "./connection.ts";
@@ -28,6 +29,7 @@ export interface ApiHandlerOptions extends ApiDependencies {
   readonly resources: readonly ServedResource[];
   readonly virtual: readonly VirtualResource[];
   readonly discovery: Discovery;
+  readonly metrics: Metrics;
   readonly openApi: OpenApi;
   readonly tokens: TokenTable;
   /** What /readyz asks. */
@@ -50,7 +52,8 @@ export class ApiHandler {
 
   /** Never rejects: errors are answers too. */
   async handle(request: ApiRequest): Promise<ApiResponse | Connection> {
-    const startedMs = this.#options.now();
+    const startedMs = performance.now();
+    const labels: RequestLabels = { verb: request.method.toLowerCase(), resource: "" };
     let user: UserInfo | undefined;
     let answer: ApiResponse | Connection;
     try {
@@ -58,18 +61,28 @@ export class ApiHandler {
       if (open !== undefined) answer = open;
       else {
         user = authenticate(request.credentials, this.#options.tokens);
-        answer = await this.#answer(request, user);
+        answer = await this.#answer(request, user, labels);
       }
     } catch (error) {
       answer = this.#refuse(request, error);
     }
+    const code = "status" in answer ? answer.status : 101;
+    const ms = performance.now() - startedMs;
     const { log } = this.#options;
     if (log.isLevelEnabled("debug")) {
-      const code = "status" in answer ? answer.status : 101;
       const { method, path, query } = request;
-      log.debug({ method, path, query: query.toString(), code, user: user?.name, ms: this.#options.now() - startedMs }, "request");
+      log.debug({ method, path, query: query.toString(), code, user: user?.name, ms }, "request");
     }
-    return answer;
+    return this.#count(answer, labels, code, ms);
+  }
+
+  #count(answer: ApiResponse | Connection, labels: RequestLabels, code: number, ms: number): ApiResponse | Connection {
+    const { metrics } = this.#options;
+    const isConnected = !("status" in answer);
+    const isLive = !isConnected && answer.live === true;
+    metrics.answered(labels, code, ms / 1000, isConnected || isLive);
+    if (!isLive || Buffer.isBuffer(answer.body)) return answer;
+    return { ...answer, body: metrics.whileOpen(labels, answer.body) };
   }
 
   /** What everybody may know. */
@@ -81,21 +94,26 @@ export class ApiHandler {
     return reportHealth(request.path.slice(1), checks, request.query.has("verbose"));
   }
 
-  async #answer(request: ApiRequest, user: UserInfo): Promise<ApiResponse | Connection> {
+  async #answer(request: ApiRequest, user: UserInfo, labels: RequestLabels): Promise<ApiResponse | Connection> {
     const path = parseResourcePath(request.path);
     if (path === undefined) {
       this.#authorize(user, request, { verb: request.method.toLowerCase(), resource: "", path: undefined });
-      return this.#answerDocument(request);
+      return request.path === "/metrics" ? await this.#answerMetrics(request) : this.#answerDocument(request);
     }
     const key = resourceKey({ group: path.group, version: path.version, plural: path.resource });
     const virtual = this.#virtual.get(key);
-    if (virtual !== undefined) return this.#answerVirtual(request, user, path, virtual);
+    if (virtual !== undefined) {
+      labels.resource = qualifiedResource(virtual);
+      return this.#answerVirtual(request, user, path, virtual);
+    }
     const served = this.#resources.get(key);
     if (served === undefined) throw notServed();
     const { definition } = served.reader;
     checkScope(path, definition);
     const route = findRoute(request, path, definition);
     const resource = path.subresource === "" ? path.resource : `${path.resource}/${path.subresource}`;
+    labels.verb = route.verb;
+    labels.resource = path.subresource === "" ? qualifiedResource(definition) : `${qualifiedResource(definition)}/${path.subresource}`;
     this.#authorize(user, request, { verb: route.verb, resource, path });
     const call: Call = { request, user, path, reader: served.reader, resource: served.resource, dependencies: this.#options };
     return route.handle(call);
@@ -108,6 +126,12 @@ export class ApiHandler {
     return resource.create(request, user, this.#options.now());
   }
 
+  async #answerMetrics({ method }: ApiRequest): Promise<ApiResponse> {
+    if (method !== "GET") throw notAllowed(undefined);
+    const { metrics } = this.#options;
+    return { status: 200, headers: { "content-type": metrics.contentType }, body: Buffer.from(await metrics.text()) };
+  }
+
   /** Paths that name no resource: what is served, and in which form. */
   #answerDocument(request: ApiRequest): ApiResponse {
     if (request.method !== "GET")
@@ -118,7 +142,7 @@ export class ApiHandler {
     let answer: ApiResponse | undefined;
     if (first === undefined)
       answer = jsonResponse({
-        paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+        paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
       });
     else if (first === "api") answer = rest.length === 0 ? discovery.core(accept) : discovery.resources("", rest[0] ?? "");
     else if (first === "apis") {

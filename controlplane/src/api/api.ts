@@ -2,16 +2,19 @@ import type { Event } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { TokenTable } from "../auth/tokens.ts";
 import type { EventSource } from "../events/events.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { NodeStreams } from "../nodes/node-streams.ts";
 import { anyDefinition, definitions } from "../registry/definitions.ts";
 import type { StoredRegistry } from "../registry/stored-registry.ts";
 import type { Store } from "../store/store.ts";
 import type { WatchCache } from "../store/watch-cache.ts";
+import type { UsageSource } from "../usage/usage.ts";
 import { ApiHandler, type ServedResource } from "./api-handler.ts";
 import { Discovery } from "./discovery.ts";
 import { EventReader } from "./event-reader.ts";
 import type { HealthCheck } from "./health.ts";
 import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
+import { metricsReaders } from "./metrics-reader.ts";
 import { OpenApi } from "./openapi.ts";
 import { selfSubjectReviews } from "./self-subject-review.ts";
 import { StoredReader } from "./stored-reader.ts";
@@ -21,6 +24,8 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly store: Store;
   readonly caches: Pick<WatchCache, "ready">;
   readonly events: EventSource;
+  readonly usage: UsageSource;
+  readonly metrics: Metrics;
   readonly nodeStreams: NodeStreams;
   readonly tokens: TokenTable;
   readonly log: Logger;
@@ -31,12 +36,13 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
 
 /** The HTTPS API over all that it serves. */
 export function createApi(options: ApiOptions): HttpsServer {
-  const { registry, store, events, nodeStreams, tokens, log, now } = options;
+  const { registry, store, events, usage, metrics, nodeStreams, tokens, log, now } = options;
   const resources: ServedResource[] = [
     ...registry
       .all()
       .map((resource) => ({ resource, reader: new StoredReader({ resource, store, freshnessTimeoutMs: options.freshnessTimeoutMs }) })),
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
+    ...metricsReaders(registry, usage).map((reader) => ({ reader })),
   ];
   const virtual = [selfSubjectReviews];
   const discovery = new Discovery(
@@ -54,6 +60,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     resources,
     virtual,
     discovery,
+    metrics,
     openApi: new OpenApi(discovery.groupVersions),
     readiness: readinessChecks(options),
   });

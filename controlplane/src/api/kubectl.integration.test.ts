@@ -167,7 +167,7 @@ test("api-resources and api-versions name all there is", async () => {
     /^leases +coordination\.k8s\.io\/v1 +true +Lease$/m,
   ])
     assert.match(text, row);
-  assert.equal(await kubectl("api-versions"), "authentication.k8s.io/v1\ncoordination.k8s.io/v1\nv1\n");
+  assert.equal(await kubectl("api-versions"), "authentication.k8s.io/v1\ncoordination.k8s.io/v1\nmetrics.k8s.io/v1beta1\nv1\n");
 });
 
 test("label, annotate and patch change what they name", async () => {
@@ -275,7 +275,7 @@ test("nodes are cordoned and tainted", async () => {
 
 test("who am I, and which version is this", async () => {
   assert.match(await kubectl("auth", "whoami"), /^Username +admin$/m);
-  assert.match(await kubectl("version"), /Server Version: v1\.32\./);
+  assert.match(await kubectl("version"), /Server Version: v1\.36\./);
   const kubeconfig = (await readFile(api.kubeconfig, "utf8"))
     .replace(/client-key-data: .*/, "client-key-data: ''")
     .replace(/client-certificate-data: .*/, "client-certificate-data: ''");

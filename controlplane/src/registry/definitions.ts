@@ -2,6 +2,7 @@ import type { ApiObject, ResourceDefinition } from "./definition.ts";
 import { configMapDefinition } from "./kinds/config-map.ts";
 import { eventDefinition } from "./kinds/event.ts";
 import { leaseDefinition } from "./kinds/lease.ts";
+import { nodeMetricsDefinition, podMetricsDefinition } from "./kinds/metrics.ts";
 import { namespaceDefinition } from "./kinds/namespace.ts";
 import { nodeDefinition } from "./kinds/node.ts";
 import { podDefinition } from "./kinds/pod/pod.ts";
@@ -18,6 +19,8 @@ export const definitions = {
   serviceAccounts: serviceAccountDefinition,
   leases: leaseDefinition,
   events: eventDefinition,
+  nodeMetrics: nodeMetricsDefinition,
+  podMetrics: podMetricsDefinition,
 } as const;
 
 /** A definition whose kind is only known at run time. Its functions get objects that were decoded by the schema of that very kind. */

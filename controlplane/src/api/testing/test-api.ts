@@ -9,12 +9,14 @@ import { Pki } from "../../auth/pki.ts";
 import { TokenTable } from "../../auth/tokens.ts";
 import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
 import type { EventSource } from "../../events/events.ts";
+import { Metrics } from "../../metrics/metrics.ts";
 import type { NodeStreams } from "../../nodes/node-streams.ts";
 import { createSystemNamespaces } from "../../registry/bootstrap.ts";
 import { StoredRegistry } from "../../registry/stored-registry.ts";
 import { EtcdClient } from "../../store/etcd-client.ts";
 import { EtcdStore } from "../../store/etcd-store.ts";
 import { WatchCache } from "../../store/watch-cache.ts";
+import { UsageStore } from "../../usage/usage-store.ts";
 import { createApi } from "../api.ts";
 import { HttpClient } from "./http-client.ts";
 
@@ -36,6 +38,8 @@ export interface TestApi extends AsyncDisposable {
   readonly kubeconfig: string;
   /** Events that the API shows. */
   readonly events: Event[];
+  /** What the nodes have reported. */
+  readonly usage: UsageStore;
   readonly adminToken: string;
   /** With the administrator's certificate. */
   readonly http: HttpClient;
@@ -82,11 +86,14 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     JSON.stringify({ tokens: [{ token: adminToken, name: "token-admin", groups: ["system:masters"] }] }),
   );
   const events: Event[] = [];
+  const usage = new UsageStore({ now: Date.now });
   const api = createApi({
     registry,
     store,
     caches,
     events: listedEvents(events),
+    usage,
+    metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size }),
     nodeStreams: options.nodeStreams ?? noNodes,
     tokens: await TokenTable.open(join(dir, "tokens.json")),
     log,
@@ -112,6 +119,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     pki,
     kubeconfig,
     events,
+    usage,
     adminToken,
     http,
     client: (credentials) => {
