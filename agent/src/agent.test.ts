@@ -209,6 +209,31 @@ describe("agent and control plane", () => {
     assert.deepEqual([echoed.stdout.length, echoed.exit.code], [big.length, 0]);
   });
 
+  it("attaches to a container until it ends, and takes a stdin that is for one session along", async () => {
+    await runPod("a", { containers: [container("main", { stdin: true, stdinOnce: true })] });
+    const request = { podUid: "uid-a", container: "main", stdin: true, stdout: true, stderr: true, tty: false };
+    const attached = await controlPlane.open({ $case: "attach", value: request });
+    attached.write({ frame: { $case: "stdin", value: Buffer.from("hello") } });
+    attached.write({ frame: { $case: "stdinClosed", value: {} } });
+    const { stdout, exit } = await collect(attached);
+    // The exit code is in the pod's status.
+    assert.deepEqual([stdout, exit.code, exit.reason], ["hello", undefined, ""]);
+    assert.deepEqual(kernel.starts, ["uid-a/main_0"]);
+  });
+
+  it("leaves a container running whose stdin is not for one session", async () => {
+    await runPod("a", { containers: [container("main", { stdin: true })] });
+    const request = { podUid: "uid-a", container: "main", stdin: true, stdout: true, stderr: true, tty: false };
+    for (const word of ["one", "two"]) {
+      const attached = await controlPlane.open({ $case: "attach", value: request });
+      attached.write({ frame: { $case: "stdin", value: Buffer.from(word) } });
+      attached.write({ frame: { $case: "stdinClosed", value: {} } });
+      const { stdout, exit } = await collect(attached);
+      assert.deepEqual([stdout, exit.reason], [word, ""]);
+    }
+    assert.equal(kernel.sandboxes.get("uid-a")?.containers.get("main_0")?.state.phase, "running");
+  });
+
   it("refuses a stream that cannot be had, with the reason", async () => {
     await runPod("a");
     const exec = { container: "", command: ["true"], stdin: false, stdout: true, stderr: true, tty: false };

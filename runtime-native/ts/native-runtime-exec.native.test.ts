@@ -275,6 +275,40 @@ test("attach to a terminal: size, echo and output", async () => {
   await runtime.removeSandbox(other.id);
 });
 
+test("an attached receiver that takes its time gets everything: the container waits", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  const script = "read line; head -c 8000000 /dev/zero | tr '\\0' x; exit 3";
+  await runtime.startContainer(other.id, node.container("patient", script, { stdin: true }), signal);
+  let received = 0;
+  const slow: ExecOutput = {
+    async stdout(chunk) {
+      received += chunk.length;
+      if (received % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    },
+    stderr() {},
+  };
+  const session = await runtime.attach(other.id, "patient", slow, signal);
+  await session.write(Buffer.from("go\n"));
+  assert.deepEqual(await session.exited, { exitCode: 3 });
+  assert.equal(received, 8_000_000);
+  await runtime.removeSandbox(other.id);
+});
+
+test("a session that holds the container's stdin ends it, also when it breaks", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  await runtime.startContainer(other.id, node.container("once", "cat; echo end", { stdin: true }), signal);
+  const cancel = new AbortController();
+  const session = await runtime.attach(other.id, "once", new Collected(), cancel.signal, { endsStdin: true });
+  await session.write(Buffer.from("words\n"));
+  await until("the words arrived", () => node.output("once") === "words\n");
+  cancel.abort();
+  assert.equal((await node.exit("once")).exitCode, 0);
+  assert.equal(node.output("once"), "words\nend\n");
+  await runtime.removeSandbox(other.id);
+});
+
 test("an attached receiver that does not read is let go; the container goes on", async () => {
   const other = node.sandbox();
   await runtime.createSandbox(other, signal);

@@ -189,12 +189,21 @@ export class NativeRuntime implements Runtime {
     return ShimSession.start(socket, { type: "EXEC", payload }, output, { kill, signal });
   }
 
-  /** Output of the container from now on, and its stdin if it was started with one. `kill` only ends the session. */
-  async attach(sandboxId: string, container: string, output: ExecOutput, signal: AbortSignal): Promise<ExecSession> {
+  async attach(
+    sandboxId: string,
+    container: string,
+    output: ExecOutput,
+    signal: AbortSignal,
+    options?: { readonly endsStdin: boolean },
+  ): Promise<ExecSession> {
     this.#find(sandboxId, "attach");
-    const payload = new FieldWriter().string("CONTAINER", container).finish();
+    const payload = new FieldWriter()
+      .string("CONTAINER", container)
+      .bool("ENDS_STDIN", options?.endsStdin ?? false)
+      .finish();
     const socket = await connectShim(this.#socketPath(sandboxId), signal);
-    return ShimSession.start(socket, { type: "ATTACH", payload }, output, { kill: () => socket.destroy(), signal });
+    // What was written still arrives: the shim reads to the end.
+    return ShimSession.start(socket, { type: "ATTACH", payload }, output, { kill: () => socket.end(), signal });
   }
 
   async recover(signal: AbortSignal): Promise<SandboxState[]> {

@@ -179,6 +179,18 @@ export interface Runtime {
     output: ExecOutput,
     signal: AbortSignal,
   ): Promise<ExecSession>;
+  /**
+   * Output of the container from now on, and its stdin if it was started with one. The container waits for a receiver that takes its time, but
+   * one that takes nothing for some seconds is let go. `kill` only ends the session; with `endsStdin` its end, whatever it is, closes the
+   * container's stdin.
+   */
+  attach(
+    sandbox: string,
+    container: string,
+    output: ExecOutput,
+    signal: AbortSignal,
+    options?: { readonly endsStdin: boolean },
+  ): Promise<ExecSession>;
   /** What a running container has used so far; undefined when it does not run. What the kernel does not count is 0. */
   usage(sandbox: string, container: string): Promise<ContainerUsage | undefined>;
   /** All sandboxes that live on this node, found again after a restart of the agent. Connects to their shims. */

@@ -79,6 +79,7 @@ export const tags = {
   LOG_PATH: 57,
   LOG_MAX_BYTES: 58,
   LOG_MAX_FILES: 59,
+  ENDS_STDIN: 60,
 } as const;
 
 export type FrameName = keyof typeof frames;

@@ -17,7 +17,8 @@ import {
 const sessionRequest = 1;
 
 function lost(cause?: unknown): RuntimeError {
-  return new RuntimeError("NotFound", "exec: the connection to the container's shim ended", { step: "exec", cause });
+  const why = "the shim is gone, or nobody took the output of an attached container";
+  return new RuntimeError("NotFound", `exec: the connection to the container's shim ended: ${why}`, { step: "exec", cause });
 }
 
 export interface SessionRequest {
@@ -27,8 +28,8 @@ export interface SessionRequest {
 
 /**
  * A process of its own (exec) or the container's first one (attach), over a connection of its own. Output is handed on
- * one piece after the other; while the receiver takes its time nothing is read, so the shim stops reading an exec's
- * process, and lets an attached session go. Closing the connection kills an exec's process.
+ * one piece after the other; while the receiver takes its time nothing is read, so the shim stops reading the process,
+ * and after a while lets an attached session go. Closing the connection kills an exec's process.
  */
 export class ShimSession implements ExecSession {
   readonly exited: Promise<{ readonly exitCode: number }>;

@@ -1,13 +1,15 @@
 import { type StatusReason, TesseraError } from "@tessera/proto";
-import type { OpenStream } from "@tessera/proto/node";
+import type { AttachRequest, OpenStream } from "@tessera/proto/node";
 import { type Runtime, RuntimeError } from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { ImageStore } from "../images/index.ts";
 import { type Pods, requirePod } from "../pod/pods.ts";
 import { attemptId } from "../pod/record.ts";
-import { findContainer } from "../pod/wanted.ts";
+import { findContainer, type WantedContainer } from "../pod/wanted.ts";
+import type { PodWorker } from "../pod/worker.ts";
 import type { StreamCall } from "../session/node-session.ts";
 import type { Outbox } from "../session/outbox.ts";
+import { type AttachTarget, serveAttach } from "./attach.ts";
 import { type ExecTarget, serveExec } from "./exec.ts";
 import { serveImageLoad } from "./image-load.ts";
 import { findLog, serveLog } from "./pod-log.ts";
@@ -15,7 +17,7 @@ import { StreamPeer } from "./stream-peer.ts";
 
 export interface StreamsDependencies {
   readonly pods: Pods;
-  readonly runtime: Pick<Runtime, "exec">;
+  readonly runtime: Pick<Runtime, "exec" | "attach">;
   readonly images: Pick<ImageStore, "load">;
   readonly outbox: Pick<Outbox, "refuse">;
   readonly log: Logger;
@@ -25,7 +27,7 @@ export interface StreamsDependencies {
 
 type Serve = (peer: StreamPeer) => Promise<void>;
 
-/** Serves what the control plane wants streamed: exec, logs, image uploads. */
+/** Serves what the control plane wants streamed: exec, attach, logs, image uploads. */
 export class Streams {
   readonly #deps: StreamsDependencies;
 
@@ -72,7 +74,10 @@ export class Streams {
       }
       case "imageLoad":
         return async (peer) => onImages(await serveImageLoad(images, peer));
-      case "attach":
+      case "attach": {
+        const target = this.#attachTarget(request.value);
+        return (peer) => serveAttach(runtime, target, request.value, peer);
+      }
       case "portForward":
         throw new TesseraError("MethodNotAllowed", `this version of the agent cannot serve ${request.$case} yet`);
       default:
@@ -81,13 +86,23 @@ export class Streams {
   }
 
   async #execTarget(uid: string, wantedName: string): Promise<ExecTarget> {
+    const { worker, container, id } = this.#runningContainer(uid, wantedName);
+    return { sandbox: uid, container: id, process: await worker.process(container) };
+  }
+
+  #attachTarget(request: AttachRequest): AttachTarget {
+    const { container, id } = this.#runningContainer(request.podUid, request.container);
+    const { stdin = false, stdinOnce = false, tty = false } = container.spec;
+    return { sandbox: request.podUid, container: id, stdin, stdinOnce, tty };
+  }
+
+  #runningContainer(uid: string, wantedName: string): { worker: PodWorker; container: WantedContainer; id: string } {
     const worker = requirePod(this.#deps.pods, uid);
     const name = wantedName || (worker.want.apps[0]?.name ?? "");
     const container = findContainer(worker.want, name);
     if (container === undefined) throw new TesseraError("BadRequest", `container ${name} is not valid for pod ${worker.want.name}`);
     if (!worker.state.isRunning(name)) throw new TesseraError("BadRequest", `container not running (${name})`);
-    const process = await worker.process(container);
-    return { sandbox: uid, container: attemptId(name, worker.state.container(name).attempt), process };
+    return { worker, container, id: attemptId(name, worker.state.container(name).attempt) };
   }
 }
 

@@ -18,6 +18,8 @@ enum
   /* An agent that reads so little is not there any more. */
   MAX_BACKLOG = 2 * TS_MAX_PAYLOAD,
   MAX_CONNECTIONS = 512,
+  /* What was sent is dropped from the front of the buffer when it is so much and more than what is left. */
+  MIN_COMPACTION = 64 * 1024,
 };
 
 size_t
@@ -53,13 +55,26 @@ free_connection (struct ts_connection *connection)
 }
 
 /* Handled in its own turn of the loop: somebody up the stack may be using the connection. */
-static void
-break_connection (struct ts_connection *connection)
+void
+ts_break_connection (struct ts_connection *connection)
 {
   connection->closing = true;
   ts_free_buffer (&connection->out);
   connection->sent = 0;
   shutdown (connection->source.fd, SHUT_RDWR);
+}
+
+/* Somebody who always has something to read must not make the buffer grow. */
+static void
+compact (struct ts_connection *connection)
+{
+  size_t left = ts_backlog (connection);
+
+  if (connection->sent < MIN_COMPACTION || connection->sent < left)
+    return;
+  memcpy (connection->out.bytes, connection->out.bytes + connection->sent, left);
+  connection->out.size = left;
+  connection->sent = 0;
 }
 
 static void
@@ -76,10 +91,11 @@ send_pending (struct ts_connection *connection)
         break;
       if (sent < 0)
         {
-          break_connection (connection);
+          ts_break_connection (connection);
           return;
         }
       connection->sent += (size_t) sent;
+      connection->progress += (size_t) sent;
     }
   if (!ts_backlog (connection))
     {
@@ -89,6 +105,8 @@ send_pending (struct ts_connection *connection)
       if (connection->closing)
         shutdown (connection->source.fd, SHUT_WR);
     }
+  else
+    compact (connection);
   watch (connection);
 }
 
@@ -96,7 +114,7 @@ static void
 check_room (struct ts_connection *connection)
 {
   if (connection->out.failed || ts_backlog (connection) > MAX_BACKLOG)
-    break_connection (connection);
+    ts_break_connection (connection);
   else
     send_pending (connection);
 }
@@ -238,6 +256,8 @@ connection_ready (struct ts_source *source, uint32_t events)
       send_pending (connection);
       if (connection->exec && !ts_backlog (connection))
         ts_resume_exec (connection->exec);
+      if (connection->attached)
+        ts_resume_streams (connection->attached);
     }
   /* One frame a turn: other connections and the containers' outputs get theirs. */
   if (!over && !connection->closing && (events & EPOLLIN) && !connection->paused)

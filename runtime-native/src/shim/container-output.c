@@ -1,7 +1,9 @@
-/* What a container writes: into its log, and to those who are attached. */
+/* What a container writes: into its log, and to those who are attached. While one of these has much to read the
+   container waits, as for a pipe; but one who reads nothing at all for a while is let go. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "shim/protocol.h"
@@ -9,9 +11,80 @@
 
 enum
 {
-  /* An attached client that reads slower than the container writes is let go: the container never waits for it. */
-  MAX_ATTACH_BACKLOG = 1024 * 1024,
+  MAX_ATTACH_BACKLOG = 256 * 1024,
+  MAX_IDLE_TICKS = 3, /* of a second */
 };
+
+static bool
+is_held_up (const struct ts_container *container)
+{
+  for (const struct ts_connection *connection = container->shim->connections; connection; connection = connection->next)
+    if (connection->attached == container && ts_backlog (connection) > MAX_ATTACH_BACKLOG)
+      return true;
+  return false;
+}
+
+void
+ts_resume_streams (struct ts_container *container)
+{
+  uint32_t events = is_held_up (container) ? 0 : EPOLLIN;
+
+  ts_watch (container->shim->epoll, &container->out.source, events);
+  ts_watch (container->shim->epoll, &container->err.source, events);
+}
+
+/* False when it is held up: who holds it up is let go unless it makes progress. */
+static bool
+may_go_on (struct ts_connection *connection)
+{
+  if (ts_backlog (connection) <= MAX_ATTACH_BACKLOG)
+    return true;
+  connection->idle_ticks = connection->progress == connection->last_progress ? connection->idle_ticks + 1 : 0;
+  connection->last_progress = connection->progress;
+  if (connection->idle_ticks >= MAX_IDLE_TICKS)
+    ts_break_connection (connection);
+  return false;
+}
+
+static void
+stall_timer_ready (struct ts_source *source, uint32_t events)
+{
+  struct ts_shim *shim = ts_owner (source, struct ts_shim, stall_timer);
+  bool is_needed = false;
+  uint64_t ticks;
+
+  (void) events;
+  if (read (source->fd, &ticks, sizeof ticks) < 0)
+    return;
+  for (struct ts_connection *connection = shim->connections; connection; connection = connection->next)
+    if (connection->attached && !may_go_on (connection))
+      is_needed = true;
+  if (!is_needed)
+    ts_close_source (shim->epoll, source);
+}
+
+/* The container waits. Without a timer nobody could be let go, so then it does not wait. */
+static bool
+hold_up (struct ts_container *container)
+{
+  static const struct itimerspec every_second = { { 1, 0 }, { 1, 0 } };
+  struct ts_shim *shim = container->shim;
+
+  if (shim->stall_timer.fd < 0)
+    {
+      int fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+      shim->stall_timer = (struct ts_source){ .fd = fd, .ready = stall_timer_ready };
+      if (fd < 0 || timerfd_settime (fd, 0, &every_second, NULL) < 0
+          || ts_watch (shim->epoll, &shim->stall_timer, EPOLLIN) < 0)
+        {
+          ts_close_source (shim->epoll, &shim->stall_timer);
+          return false;
+        }
+    }
+  ts_resume_streams (container);
+  return true;
+}
 
 static void
 share_output (struct ts_stream *stream, const uint8_t *bytes, size_t size)
@@ -20,12 +93,7 @@ share_output (struct ts_stream *stream, const uint8_t *bytes, size_t size)
 
   for (struct ts_connection *connection = container->shim->connections; connection; connection = connection->next)
     if (connection->attached == container)
-      {
-        if (ts_backlog (connection) > MAX_ATTACH_BACKLOG)
-          ts_finish_connection (connection);
-        else
-          ts_send_data (connection, stream->is_stderr ? TS_FRAME_STDERR : TS_FRAME_STDOUT, bytes, size);
-      }
+      ts_send_data (connection, stream->is_stderr ? TS_FRAME_STDERR : TS_FRAME_STDOUT, bytes, size);
 }
 
 /* Reads once; false when there is nothing more now, or ever (then it is closed). */
@@ -57,8 +125,11 @@ read_stream (struct ts_stream *stream)
 static void
 stream_ready (struct ts_source *source, uint32_t events)
 {
+  struct ts_stream *stream = ts_owner (source, struct ts_stream, source);
+
   (void) events;
-  read_stream (ts_owner (source, struct ts_stream, source));
+  if (!is_held_up (stream->container) || !hold_up (stream->container))
+    read_stream (stream);
 }
 
 int

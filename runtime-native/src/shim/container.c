@@ -149,4 +149,13 @@ ts_leave_containers (struct ts_connection *connection)
       if (container->input.from == connection)
         container->input.from = NULL;
     }
+  if (connection->attached)
+    {
+      struct ts_container *container = connection->attached;
+
+      connection->attached = NULL;
+      if (connection->ends_stdin)
+        ts_end_input (&container->input, connection);
+      ts_resume_streams (container);
+    }
 }

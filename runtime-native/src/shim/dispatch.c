@@ -181,6 +181,7 @@ handle_attach (struct ts_connection *connection)
       return;
     }
   connection->attached = container;
+  connection->ends_stdin = target.ends_stdin;
   ts_send_ok (connection, connection->frame.request);
 }
 

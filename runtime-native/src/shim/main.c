@@ -114,7 +114,7 @@ main (int argc, char **argv)
 {
   struct ts_sandbox_options options = { 0 };
   struct ts_failure failure = { 0 };
-  struct ts_shim shim = { .listener.fd = -1, .signals.fd = -1 };
+  struct ts_shim shim = { .listener.fd = -1, .signals.fd = -1, .stall_timer.fd = -1 };
   int err;
 
   /* Every file is made with the mode it is to have. */

@@ -20,28 +20,28 @@ enum
   TS_MAX_DATA = 32 * 1024,
 };
 
-#define TS_FRAMES(X)                                                                        \
-  /* from the agent */                                                                      \
-  X (STATE, 1)    /* -> STATE_IS; from now on EXITED is sent here */                        \
-  X (START, 2)    /* CONTAINER and its spec -> STARTED */                                   \
-  X (SIGNAL, 3)   /* CONTAINER, SIGNAL -> OK, also when it has ended */                     \
-  X (REMOVE, 4)   /* CONTAINER -> OK, also when there is none; its record is removed */     \
-  X (SHUTDOWN, 5) /* all are killed -> OK, then the shim ends */                            \
-  X (EXEC, 6)     /* CONTAINER and its process -> EXEC_STARTED */                           \
-  X (STDIN, 7)    /* bytes; waits while the process reads none */                           \
-  X (STDIN_END, 8)                                                                          \
-  X (RESIZE, 9)     /* COLUMNS, ROWS */                                                     \
-  X (EXEC_KILL, 10) /* PID of an exec, on any connection -> OK */                           \
-  X (ATTACH, 11)    /* CONTAINER -> OK, then STDOUT and STDERR from now on, until EXITED */ \
-  /* from the shim */                                                                       \
-  X (OK, 64)                                                                                \
-  X (ERROR, 65)        /* REASON, ERRNO, STEP, OPERAND */                                   \
-  X (STATE_IS, 66)     /* PID of the shim, SANDBOX, a CONTAINER_STATE each */               \
-  X (STARTED, 67)      /* PID, STARTED_AT */                                                \
-  X (EXITED, 68)       /* CONTAINER_STATE */                                                \
-  X (EXEC_STARTED, 69) /* PID */                                                            \
-  X (STDOUT, 70)       /* bytes */                                                          \
-  X (STDERR, 71)       /* bytes */                                                          \
+#define TS_FRAMES(X)                                                                                    \
+  /* from the agent */                                                                                  \
+  X (STATE, 1)    /* -> STATE_IS; from now on EXITED is sent here */                                    \
+  X (START, 2)    /* CONTAINER and its spec -> STARTED */                                               \
+  X (SIGNAL, 3)   /* CONTAINER, SIGNAL -> OK, also when it has ended */                                 \
+  X (REMOVE, 4)   /* CONTAINER -> OK, also when there is none; its record is removed */                 \
+  X (SHUTDOWN, 5) /* all are killed -> OK, then the shim ends */                                        \
+  X (EXEC, 6)     /* CONTAINER and its process -> EXEC_STARTED */                                       \
+  X (STDIN, 7)    /* bytes; waits while the process reads none */                                       \
+  X (STDIN_END, 8)                                                                                      \
+  X (RESIZE, 9)     /* COLUMNS, ROWS */                                                                 \
+  X (EXEC_KILL, 10) /* PID of an exec, on any connection -> OK */                                       \
+  X (ATTACH, 11)    /* CONTAINER, ENDS_STDIN -> OK, then STDOUT and STDERR from now on, until EXITED */ \
+  /* from the shim */                                                                                   \
+  X (OK, 64)                                                                                            \
+  X (ERROR, 65)        /* REASON, ERRNO, STEP, OPERAND */                                               \
+  X (STATE_IS, 66)     /* PID of the shim, SANDBOX, a CONTAINER_STATE each */                           \
+  X (STARTED, 67)      /* PID, STARTED_AT */                                                            \
+  X (EXITED, 68)       /* CONTAINER_STATE */                                                            \
+  X (EXEC_STARTED, 69) /* PID */                                                                        \
+  X (STDOUT, 70)       /* bytes */                                                                      \
+  X (STDERR, 71)       /* bytes */                                                                      \
   X (EXEC_EXITED, 72)  /* EXIT_CODE; after all output */
 
 #define TS_TAGS(X)                                                                                                   \
@@ -94,7 +94,8 @@ enum
   X (OOM_SCORE_ADJ, 56)                                                                                              \
   X (LOG_PATH, 57)                                                                                                   \
   X (LOG_MAX_BYTES, 58) /* u64 */                                                                                    \
-  X (LOG_MAX_FILES, 59)
+  X (LOG_MAX_FILES, 59)                                                                                              \
+  X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */
 
 #define TS_FRAME_NUMBER(name, number) TS_FRAME_##name = number,
 #define TS_TAG_NUMBER(name, number) TS_TAG_##name = number,

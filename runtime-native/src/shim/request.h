@@ -14,6 +14,7 @@ struct ts_target
   uint32_t pid;
   uint32_t columns;
   uint32_t rows;
+  bool ends_stdin;
 };
 
 struct ts_exec_request

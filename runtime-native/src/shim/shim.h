@@ -31,6 +31,8 @@ struct ts_shim
   const char *shm; /* folder that becomes the containers' /dev/shm */
   struct ts_source listener;
   struct ts_source signals;
+  /* Ticks while a container waits for somebody who is attached. */
+  struct ts_source stall_timer;
   struct ts_connection *connections;
   struct ts_container *containers;
   struct ts_exec *execs;
@@ -78,6 +80,12 @@ struct ts_connection
   /* What its data frames are for. */
   struct ts_exec *exec;
   struct ts_container *attached;
+  /* With the connection the attached container's stdin ends as well. */
+  bool ends_stdin;
+  /* Of all that was sent; who is attached and makes no progress is let go. */
+  uint64_t progress;
+  uint64_t last_progress;
+  unsigned int idle_ticks;
   /* Not read while what it sent cannot be handed on. */
   bool paused;
   /* Closed once everything is sent. */
@@ -93,6 +101,8 @@ void ts_send_failure (struct ts_connection *connection, uint32_t request, const 
 /* Bytes that wait to be sent. */
 size_t ts_backlog (const struct ts_connection *connection);
 void ts_pause_connection (struct ts_connection *connection, bool paused);
+/* Closes at once; what waits to be sent is dropped. */
+void ts_break_connection (struct ts_connection *connection);
 /* Closes after all is sent. */
 void ts_finish_connection (struct ts_connection *connection);
 /* Sends what is left as long as the other side reads, for the last words before the end. */
@@ -222,6 +232,8 @@ void ts_start_container (struct ts_connection *connection, struct ts_container_s
 void ts_refuse_start (struct ts_container *container, const struct ts_failure *failure);
 int ts_begin_stream (struct ts_container *container, struct ts_stream *stream, int fd, bool is_stderr);
 void ts_finish_stream (struct ts_stream *stream);
+/* Who is attached has taken something, or has gone: the container waits no longer if nobody else holds it up. */
+void ts_resume_streams (struct ts_container *container);
 void ts_end_container (struct ts_container *container);
 void ts_free_strings (char **strings);
 void ts_container_ended (struct ts_container *container, int status);

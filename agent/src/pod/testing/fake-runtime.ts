@@ -37,6 +37,8 @@ export class FakeKernel {
   readonly starts: string[] = [];
   readonly now: () => number;
   listener: ((event: RuntimeEvent) => void) | undefined;
+  /** Sessions that are attached to a container. */
+  readonly attached: { readonly sandbox: string; readonly container: string; readonly end: () => void }[] = [];
   nextPid = 1000;
 
   constructor(now: () => number = Date.now) {
@@ -57,6 +59,7 @@ export class FakeKernel {
       oomKilled: how.oomKilled ?? false,
     };
     found.state = exited;
+    for (const one of this.attached) if (one.sandbox === sandbox && one.container === container) one.end();
     this.listener?.({ event: "containerExited", sandbox, container: exited });
   }
 
@@ -158,6 +161,35 @@ export class FakeRuntime implements Runtime {
       closeStdin: () => exited.resolve({ exitCode: 0 }),
       resize: () => undefined,
       kill: () => exited.resolve({ exitCode: 137 }),
+      exited: exited.promise,
+    };
+  }
+
+  /** What is written comes back, as from a container that echoes its stdin and ends with it. */
+  async attach(
+    sandboxId: string,
+    container: string,
+    output: ExecOutput,
+    signal: AbortSignal,
+    options?: { readonly endsStdin: boolean },
+  ): Promise<ExecSession> {
+    const found = this.#sandbox(sandboxId).containers.get(container);
+    if (found?.state.phase !== "running") throw new RuntimeError("NotFound", `container ${container} does not run`, { step: "attach" });
+    const exited = Promise.withResolvers<{ exitCode: number }>();
+    exited.promise.catch(() => undefined);
+    this.#kernel.attached.push({ sandbox: sandboxId, container, end: () => exited.resolve({ exitCode: 0 }) });
+    const leave = () => {
+      if (options?.endsStdin === true) this.#kernel.end(sandboxId, container);
+      exited.reject(new RuntimeError("Cancelled", "attach: left", { step: "attach" }));
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    return {
+      write: async (chunk) => {
+        if (found.spec.stdin) await output.stdout(chunk);
+      },
+      closeStdin: () => this.#kernel.end(sandboxId, container),
+      resize: () => undefined,
+      kill: leave,
       exited: exited.promise,
     };
   }

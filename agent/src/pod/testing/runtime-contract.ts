@@ -196,6 +196,31 @@ export function runtimeContract(name: string, make: () => Promise<RuntimePlace>)
       assert.equal(await runtime.usage("nowhere", "main_0"), undefined);
     });
 
+    it("attaches to what runs only, and a session that holds stdin ends it", async () => {
+      await runtime.createSandbox(SANDBOX, signal());
+      await runtime.startContainer(SANDBOX.id, { ...(await place.container("main_0", ["cat"])), stdin: true }, signal());
+      let text = "";
+      const output: ExecOutput = {
+        stdout: (chunk) => {
+          text += Buffer.from(chunk).toString();
+        },
+        stderr: () => undefined,
+      };
+      const watching = await runtime.attach(SANDBOX.id, "main_0", output, signal());
+      await watching.write(Buffer.from("one\n"));
+      await until(
+        () => text === "one\n",
+        () => text,
+      );
+      watching.kill();
+      const holding = await runtime.attach(SANDBOX.id, "main_0", output, signal(), { endsStdin: true });
+      holding.closeStdin();
+      assert.equal((await holding.exited).exitCode, 0);
+      assert.equal((await exitOf("main_0")).exitCode, 0);
+      await refused(runtime.attach(SANDBOX.id, "main_0", output, signal()), "NotFound");
+      await refused(runtime.attach(SANDBOX.id, "other_0", output, signal()), "NotFound");
+    });
+
     it("runs commands in a running container only", async () => {
       await runtime.createSandbox(SANDBOX, signal());
       await start("main_0", SLEEP);
