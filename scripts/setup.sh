@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what a fresh Debian machine lacks: Debian packages, then npm packages. Quick when nothing is missing.
+# setup.sh --tests installs what the tests need as well.
 # Every failure is one clear line on stderr.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,8 +19,11 @@ command -v npm >/dev/null || fail "needs npm: apt-get install npm"
 grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || true
 grep -qw overlay /proc/filesystems || fail "the kernel has no overlayfs (no 'overlay' in /proc/filesystems)"
 
+lists=scripts/debian-packages.txt
+[ "${1:-}" = --tests ] && lists="$lists scripts/debian-packages-test.txt"
 packages=""
-for package in $(sed 's/#.*//' scripts/debian-packages.txt); do
+# shellcheck disable=SC2086 # one word per list is meant
+for package in $(sed 's/#.*//' $lists); do
   dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || packages="$packages $package"
 done
 # Debian starts a service as soon as its package is there; Tessera runs its own, and the machine keeps none.
