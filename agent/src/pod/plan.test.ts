@@ -19,7 +19,16 @@ const NEW: ObservedPod = {
   failures: new Map(),
   busy: new Set(),
   killAtMs: undefined,
+  startTimeMs: NOW,
+  overdue: false,
 };
+/** Of a running container: nothing is due and no probe has anything to say. */
+const STEADY = {
+  postStart: "done",
+  probes: { started: true, ready: true, failed: undefined },
+  stoppingSinceMs: undefined,
+  hasRunPreStop: false,
+} as const;
 /** A pod whose sandbox is up. */
 const UP: ObservedPod = {
   ...NEW,
@@ -37,7 +46,7 @@ const observed = (state: ObservedState, more: Partial<ObservedContainer> = {}): 
   return { attempt: 0, prepared: -1, backoffMs: 0, state, ...more };
 };
 const running = (more: { stoppedAtMs?: number; killedAtMs?: number; image?: string } = {}) =>
-  observed({ is: "running", startedAtMs: 1, image: "app", stoppedAtMs: undefined, killedAtMs: undefined, ...more });
+  observed({ is: "running", startedAtMs: 1, image: "app", stoppedAtMs: undefined, killedAtMs: undefined, ...STEADY, ...more });
 const exited = (exitCode: number, more: Partial<ObservedContainer> = {}, forgotten = true) =>
   observed({ is: "exited", exit: exitOf(exitCode), forgotten }, more);
 const containers = (all: Record<string, ObservedContainer>) => ({ containers: new Map(Object.entries(all)) });
@@ -280,7 +289,7 @@ describe("a pod's outcome", () => {
       const code = exitCodes[place];
       return [name, code === undefined ? running() : exited(code)];
     });
-    return podOutcome(want, { containers: new Map(all) });
+    return podOutcome(want, { overdue: false, containers: new Map(all) });
   };
 
   it("is none while a container runs or will run again", () => {

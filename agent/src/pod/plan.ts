@@ -1,3 +1,4 @@
+import type { ProbeVerdict } from "../probes/schedule.ts";
 import { restartAtMs } from "./backoff.ts";
 import type { Acquisition, ContainerExit } from "./record.ts";
 import type { WantedContainer, WantedPod } from "./wanted.ts";
@@ -16,7 +17,18 @@ export type PodStep = { readonly because: string } & (
   /** Finds the image and makes the folders of the attempt. */
   | { readonly do: "prepareContainer"; readonly container: string; readonly attempt: number }
   | { readonly do: "startContainer"; readonly container: string; readonly attempt: number }
-  | { readonly do: "signalContainer"; readonly container: string; readonly attempt: number; readonly signal: "stop" | "kill" }
+  /** Until its postStart hook has run a container counts as starting. */
+  | { readonly do: "runPostStart"; readonly container: string; readonly attempt: number }
+  /** Begins the stop of a container that has a preStop hook. The signal comes after it. */
+  | { readonly do: "runPreStop"; readonly container: string; readonly attempt: number; readonly tell: string }
+  | {
+      readonly do: "signalContainer";
+      readonly container: string;
+      readonly attempt: number;
+      readonly signal: "stop" | "kill";
+      /** Words for the Event, if nothing was told of the stop before. */
+      readonly tell: string;
+    }
   /** Removes what the runtime and the disk hold of an attempt that has ended or never got to run. Its log stays. */
   | { readonly do: "forgetContainer"; readonly container: string; readonly attempt: number }
   | { readonly do: "removeSandbox" }
@@ -52,6 +64,9 @@ export interface ObservedPod {
   readonly failures: ReadonlyMap<string, StepFailure>;
   readonly busy: ReadonlySet<string>;
   readonly killAtMs: number | undefined;
+  readonly startTimeMs: number;
+  /** The pod's deadline has passed: whatever its containers do, it has failed. */
+  readonly overdue: boolean;
 }
 
 export interface ObservedContainer {
@@ -72,7 +87,12 @@ export type ObservedState =
       readonly is: "running";
       readonly startedAtMs: number;
       readonly image: string;
-      /** When it was asked to stop, and when it was killed. */
+      /** Whether its postStart hook is still to be run or to end. */
+      readonly postStart: "due" | "done" | "failed";
+      readonly probes: ProbeVerdict;
+      /** When its stop began, with the preStop hook if it has one; when it got its stop signal, and when it was killed. */
+      readonly stoppingSinceMs: number | undefined;
+      readonly hasRunPreStop: boolean;
       readonly stoppedAtMs: number | undefined;
       readonly killedAtMs: number | undefined;
     }
@@ -87,6 +107,9 @@ export interface StepFailure {
   readonly count: number;
   readonly retryAtMs: number;
 }
+
+/** A preStop hook that takes all of the grace leaves the container so long to end after its stop signal. */
+const GRACE_AFTER_HOOK_MS = 2_000;
 
 /** A killed container should be gone at once; after this the whole sandbox is removed instead. */
 const KILL_TAKES_AT_MOST_MS = 10_000;
@@ -118,9 +141,17 @@ export function stepSubject(step: PodStep): string {
       return "volumes";
     case "prepareContainer":
       return `files of ${step.container}`;
+    case "runPostStart":
+    case "runPreStop":
+      return hookSubject(step.container);
     default:
       return `container ${step.container}`;
   }
+}
+
+/** A hook runs beside whatever else is done with its container. */
+export function hookSubject(container: string): string {
+  return `hook of ${container}`;
 }
 
 export function planPod(want: WantedPod, have: ObservedPod, nowMs: number): Plan {
@@ -129,11 +160,18 @@ export function planPod(want: WantedPod, have: ObservedPod, nowMs: number): Plan
   else if (want.desire.is === "terminate") planTermination(want, draft);
   else if (podOutcome(want, have) !== undefined) planRetirement(want, draft);
   else planRun(want, draft);
+  const deadlineMs = podDeadlineMs(want, have);
+  if (want.desire.is === "run" && deadlineMs !== undefined && nowMs < deadlineMs) draft.wakeAt(deadlineMs);
   return draft.plan();
 }
 
+export function podDeadlineMs(want: WantedPod, have: Pick<ObservedPod, "startTimeMs">): number | undefined {
+  return want.deadlineSeconds === undefined ? undefined : have.startTimeMs + want.deadlineSeconds * 1000;
+}
+
 /** How a pod whose containers are not to run again has ended; undefined while it has not. */
-export function podOutcome(want: WantedPod, have: Pick<ObservedPod, "containers">): "Succeeded" | "Failed" | undefined {
+export function podOutcome(want: WantedPod, have: Pick<ObservedPod, "containers" | "overdue">): "Succeeded" | "Failed" | undefined {
+  if (have.overdue) return "Failed";
   for (const container of want.init) {
     const exit = container.kind === "init" ? finalExit(container, have) : undefined;
     if (exit !== undefined && exit.exitCode !== 0) return allEnded(want.apps, have) ? "Failed" : undefined;
@@ -210,13 +248,31 @@ function planContainers(want: WantedPod, draft: Draft, canStart: boolean): void 
   for (const container of want.init) {
     if (container.kind === "sidecar") {
       planContainer(want, container, draft, canStart);
-      if (!isUp && draft.have.containers.get(container.name)?.state.is !== "running") return;
+      if (!isUp && !hasStarted(container, draft.have)) return;
     } else if (!hasSucceeded(container, draft.have)) {
       planContainer(want, container, draft, canStart);
       return;
     }
   }
-  for (const container of want.apps) planContainer(want, container, draft, canStart);
+  let isHeldBack = false;
+  for (const container of want.apps) {
+    planContainer(want, container, draft, canStart && !isHeldBack);
+    isHeldBack ||= isInPostStart(container, draft.have);
+  }
+}
+
+/** Whether a container is up as far as what comes after it is concerned. */
+export function hasStarted({ name }: WantedContainer, have: Pick<ObservedPod, "containers">): boolean {
+  const state = have.containers.get(name)?.state;
+  return state?.is === "running" && state.postStart === "done" && state.probes.started;
+}
+
+/** Containers after one with a postStart hook start once that has run, as people rely on, unless the container cannot be started itself. */
+function isInPostStart({ name, spec }: WantedContainer, have: ObservedPod): boolean {
+  if (spec.lifecycle?.postStart === undefined) return false;
+  if (have.failures.has(`prepareContainer ${name}`) || have.failures.has(`startContainer ${name}`)) return false;
+  const state = have.containers.get(name)?.state;
+  return state === undefined || state.is === "none" || (state.is === "running" && state.postStart === "due");
 }
 
 function hasSucceeded(container: WantedContainer, have: ObservedPod): boolean {
@@ -236,7 +292,7 @@ function planContainer(want: WantedPod, container: WantedContainer, draft: Draft
   const attempt = now?.attempt ?? 0;
   switch (state.is) {
     case "running":
-      if (state.image !== container.image) planStop(want, container, draft, undefined, `its image changed to ${container.image}`);
+      planRunning(want, container, draft, attempt, state);
       return;
     case "unclear":
       draft.add({ do: "forgetContainer", container: container.name, attempt, because: "its start was cut short" });
@@ -252,47 +308,107 @@ function planContainer(want: WantedPod, container: WantedContainer, draft: Draft
   }
 }
 
+function planRunning(want: WantedPod, container: WantedContainer, draft: Draft, attempt: number, state: RunningState): void {
+  const { name, image } = container;
+  const { failed } = state.probes;
+  if (state.image !== image) {
+    planStop(want, container, draft, {
+      because: `its image changed to ${image}`,
+      tell: `Container ${name} definition changed, will be restarted`,
+    });
+  } else if (state.postStart === "failed") {
+    planStop(want, container, draft, { because: "its postStart hook failed", tell: "FailedPostStartHook" });
+  } else if (failed !== undefined) {
+    const { kind, graceSeconds } = failed;
+    const tell = `Container ${name} failed ${kind} probe, will be restarted`;
+    planStop(want, container, draft, { because: `its ${kind} probe failed`, tell, graceSeconds });
+  } else if (state.stoppingSinceMs !== undefined) {
+    planStop(want, container, draft, { because: "its stop has begun" });
+  } else if (state.postStart === "due") {
+    draft.add({ do: "runPostStart", container: name, attempt, because: "it has started" });
+  }
+}
+
 function planStart({ name }: WantedContainer, draft: Draft, attempt: number, canStart: boolean, because: string): void {
   const isPrepared = draft.have.containers.get(name)?.prepared === attempt;
   if (!isPrepared) draft.add({ do: "prepareContainer", container: name, attempt, because });
   else if (canStart) draft.add({ do: "startContainer", container: name, attempt, because });
 }
 
-/** Asks a running container to stop, and kills it at `killAtMs` (after the pod's grace when undefined). True once it does not run. */
-function planStop(want: WantedPod, container: WantedContainer, draft: Draft, killAtMs: number | undefined, because: string): boolean {
-  const { have, nowMs } = draft;
-  const observed = have.containers.get(container.name);
+/** Why and how containers are stopped. */
+interface StopOrder {
+  readonly because: string;
+  /** Words for the Event; "Stopping container ..." unless given. */
+  readonly tell?: string;
+  /** When a container that still runs is killed; unless given, after its grace. */
+  readonly killAtMs?: number | undefined;
+  /** Unless given, the pod's. */
+  readonly graceSeconds?: number | undefined;
+}
+
+type RunningState = Extract<ObservedState, { is: "running" }>;
+
+/** Stops a running container: preStop hook, stop signal, and at last a kill. True once it does not run. */
+function planStop(want: WantedPod, container: WantedContainer, draft: Draft, order: StopOrder): boolean {
+  const observed = draft.have.containers.get(container.name);
   if (observed?.state.is !== "running") return true;
-  const { stoppedAtMs, killedAtMs } = observed.state;
-  const { attempt } = observed;
-  const killDueMs = killAtMs ?? (stoppedAtMs ?? nowMs) + want.graceSeconds * 1000;
-  if (killedAtMs !== undefined) {
-    // SIGKILL cannot be refused, but a process in an uninterruptible call dies late.
-    if (nowMs >= killedAtMs + KILL_TAKES_AT_MOST_MS) return true;
-    draft.wakeAt(killedAtMs + KILL_TAKES_AT_MOST_MS);
-  } else if (nowMs >= killDueMs) {
-    const late = stoppedAtMs === undefined ? because : `${because}, and its grace is over`;
-    draft.add({ do: "signalContainer", container: container.name, attempt, signal: "kill", because: late });
-  } else {
-    if (stoppedAtMs === undefined) draft.add({ do: "signalContainer", container: container.name, attempt, signal: "stop", because });
-    draft.wakeAt(killDueMs);
+  const { state, attempt } = observed;
+  const { killedAtMs } = state;
+  if (killedAtMs === undefined) {
+    const sinceMs = state.stoppingSinceMs ?? draft.nowMs;
+    const killDueMs = order.killAtMs ?? sinceMs + (order.graceSeconds ?? want.graceSeconds) * 1000;
+    if (hasHookToRun(container, state) && draft.nowMs < killDueMs) planPreStop(container, draft, attempt, killDueMs, order);
+    else planSignal(container, draft, attempt, state, killDueMs, order);
+    return false;
   }
+  // SIGKILL cannot be refused, but a process in an uninterruptible call dies late.
+  if (draft.nowMs >= killedAtMs + KILL_TAKES_AT_MOST_MS) return true;
+  draft.wakeAt(killedAtMs + KILL_TAKES_AT_MOST_MS);
   return false;
 }
 
+function hasHookToRun({ spec }: WantedContainer, state: RunningState): boolean {
+  return spec.lifecycle?.preStop !== undefined && !state.hasRunPreStop && state.stoppedAtMs === undefined;
+}
+
+function planPreStop({ name }: WantedContainer, draft: Draft, attempt: number, killDueMs: number, { because, tell }: StopOrder): void {
+  draft.add({ do: "runPreStop", container: name, attempt, because, tell: tell ?? `Stopping container ${name}` });
+  draft.wakeAt(killDueMs);
+}
+
+function planSignal(
+  { name, spec }: WantedContainer,
+  draft: Draft,
+  attempt: number,
+  { stoppingSinceMs, stoppedAtMs }: RunningState,
+  graceEndsMs: number,
+  { because, tell = `Stopping container ${name}` }: StopOrder,
+): void {
+  const { nowMs } = draft;
+  const hadHook = spec.lifecycle?.preStop !== undefined && stoppingSinceMs !== undefined;
+  const killDueMs = hadHook ? Math.max(graceEndsMs, (stoppedAtMs ?? nowMs) + GRACE_AFTER_HOOK_MS) : graceEndsMs;
+  if (nowMs >= killDueMs) {
+    const late = stoppedAtMs === undefined ? because : `${because}, and its grace is over`;
+    draft.add({ do: "signalContainer", container: name, attempt, signal: "kill", because: late, tell });
+    return;
+  }
+  if (stoppedAtMs === undefined) draft.add({ do: "signalContainer", container: name, attempt, signal: "stop", because, tell });
+  draft.wakeAt(killDueMs);
+}
+
 /** Stops everything: apps and init containers first, then sidecars from the last to the first. True once nothing runs. */
-function planStopAll(want: WantedPod, draft: Draft, killAtMs: number | undefined, because: string): boolean {
+function planStopAll(want: WantedPod, draft: Draft, order: StopOrder): boolean {
   const workers = allContainers(want).filter((container) => container.kind !== "sidecar");
-  const stopped = workers.map((container) => planStop(want, container, draft, killAtMs, because));
+  const stopped = workers.map((container) => planStop(want, container, draft, order));
   if (stopped.includes(false)) return false;
   const sidecars = want.init.filter((container) => container.kind === "sidecar");
-  return sidecars.reverse().every((container) => planStop(want, container, draft, killAtMs, because));
+  return sidecars.reverse().every((container) => planStop(want, container, draft, order));
 }
 
 /** The pod ended by itself: it keeps its record, status and logs until its object is deleted, and gives everything else back. */
 function planRetirement(want: WantedPod, draft: Draft): void {
-  if (!planStopAll(want, draft, undefined, "the pod has ended")) return;
-  const because = "the pod has ended";
+  const because = draft.have.overdue ? "the pod's deadline has passed" : "the pod has ended";
+  if (!planStopAll(want, draft, { because })) return;
   for (const [container, { attempt, state }] of draft.have.containers) {
     if (state.is === "exited" && !state.forgotten) draft.add({ do: "forgetContainer", container, attempt, because });
   }
@@ -305,7 +421,7 @@ function planTermination(want: WantedPod, draft: Draft): void {
     draft.finish();
     return;
   }
-  if (!planStopAll(want, draft, have.killAtMs, "the pod is being deleted")) return;
+  if (!planStopAll(want, draft, { because: "the pod is being deleted", killAtMs: have.killAtMs })) return;
   if (have.busy.size > 0) return;
   planRemoval(draft, "the pod is being deleted");
 }

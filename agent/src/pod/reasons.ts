@@ -41,6 +41,13 @@ export const NotReady = {
   containersNotReady: "ContainersNotReady",
   containersNotInitialized: "ContainersNotInitialized",
   podCompleted: "PodCompleted",
+  podFailed: "PodFailed",
+  readinessGates: "ReadinessGatesNotReady",
+} as const;
+
+/** `status.reason` of a pod. */
+export const PodReason = {
+  deadlineExceeded: "DeadlineExceeded",
 } as const;
 
 /** Reasons of Events about pods. */
@@ -51,6 +58,10 @@ export const EventReason = {
   created: "Created",
   started: "Started",
   killing: "Killing",
+  unhealthy: "Unhealthy",
+  failedPostStart: "FailedPostStartHook",
+  failedPreStop: "FailedPreStopHook",
+  deadlineExceeded: "DeadlineExceeded",
   backOff: "BackOff",
   failed: "Failed",
   failedMount: "FailedMount",

@@ -13,6 +13,8 @@ export interface PodRecord {
   begun: Acquisition[];
   /** When the agent first saw the pod. */
   startTimeMs: number;
+  /** The pod's deadline has passed. */
+  overdue?: boolean;
   /** When running containers are killed, once termination has begun. */
   killAtMs?: number;
   /** The address the pod has, or had. */
@@ -36,6 +38,8 @@ export interface ContainerRecord {
   stopSignal: number;
   /** Set once this attempt is known to run. */
   startedAtMs?: number;
+  /** This attempt's postStart hook has run. */
+  hasRunPostStart?: boolean;
   /** How this attempt ended. */
   exit?: ContainerExit;
   /** How the attempt before ended. */

@@ -1,6 +1,6 @@
 import type { ContainerStatus, Pod } from "@tessera/proto";
 import { SIGTERM } from "../process/signals.ts";
-import { Terminated } from "./reasons.ts";
+import { PodReason, Terminated } from "./reasons.ts";
 import type { ContainerExit, PodRecord } from "./record.ts";
 
 /**
@@ -10,6 +10,8 @@ import type { ContainerExit, PodRecord } from "./record.ts";
 export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void {
   const { phase, initContainerStatuses, containerStatuses } = pod.status ?? {};
   if (phase !== "Running" && phase !== "Succeeded" && phase !== "Failed") return;
+  record.startTimeMs = Date.parse(pod.status?.startTime ?? "") || nowMs;
+  if (phase === "Failed" && pod.status?.reason === PodReason.deadlineExceeded) record.overdue = true;
   for (const status of [...(initContainerStatuses ?? []), ...(containerStatuses ?? [])]) {
     const exit = lastKnownExit(status, nowMs);
     if (exit === undefined || !status.name) continue;

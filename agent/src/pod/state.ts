@@ -1,5 +1,8 @@
+import type { Container, ContainerStatus } from "@tessera/proto";
 import type { ContainerState as RuntimeContainer, SandboxState } from "@tessera/runtime-native";
 import type { LocalImage } from "../images/index.ts";
+import type { ProbedContainer } from "../probes/prober.ts";
+import { type ProbeVerdict, verdictAgain, verdictAtStart } from "../probes/schedule.ts";
 import type { ResolvedUser } from "../process/user.ts";
 import type { PreparedVolume } from "../volumes/volume.ts";
 import { nextBackoffMs } from "./backoff.ts";
@@ -20,6 +23,10 @@ export interface PreparedContainer {
 
 interface RunningAttempt {
   startedAtMs: number;
+  postStart: "due" | "done" | "failed";
+  probes: ProbeVerdict;
+  stoppingSinceMs: number | undefined;
+  hasRunPreStop: boolean;
   stoppedAtMs: number | undefined;
   killedAtMs: number | undefined;
 }
@@ -94,8 +101,10 @@ export class PodState implements ObservedPod {
     if (container.exit !== undefined) return;
     const candidates = [...(sandbox?.containers ?? []), ...exits];
     const found = candidates.find((one) => one.id === attemptId(name, container.attempt));
-    if (found?.phase === "running") this.noteStarted(name, found.startedAtMs);
-    else if (found?.phase === "exited") this.noteExited(name, toExit(container.attempt, found));
+    if (found?.phase === "running") {
+      const before = statusBefore(this.record, name, container.attempt);
+      this.#enterRunning(name, found.startedAtMs, verdictAgain(this.#spec(name), before));
+    } else if (found?.phase === "exited") this.noteExited(name, toExit(container.attempt, found));
     else if (container.startedAtMs !== undefined) this.noteExited(name, lostExit(container, nowMs));
     else this.#unclear.add(name);
   }
@@ -106,6 +115,14 @@ export class PodState implements ObservedPod {
 
   get killAtMs(): number | undefined {
     return this.record.killAtMs;
+  }
+
+  get startTimeMs(): number {
+    return this.record.startTimeMs;
+  }
+
+  get overdue(): boolean {
+    return this.record.overdue ?? false;
   }
 
   get containers(): ReadonlyMap<string, ObservedContainer> {
@@ -157,13 +174,64 @@ export class PodState implements ObservedPod {
     container.attempt = attempt;
     delete container.exit;
     delete container.startedAtMs;
+    delete container.hasRunPostStart;
     this.#forgotten.delete(name);
   }
 
   noteStarted(name: string, startedAtMs: number): void {
-    this.container(name).startedAtMs = startedAtMs;
+    this.#enterRunning(name, startedAtMs, verdictAtStart(this.#spec(name)));
+  }
+
+  #enterRunning(name: string, startedAtMs: number, probes: ProbeVerdict): void {
+    const container = this.container(name);
+    container.startedAtMs = startedAtMs;
     this.#unclear.delete(name);
-    this.#running.set(name, { startedAtMs, stoppedAtMs: undefined, killedAtMs: undefined });
+    const hasHook = this.#spec(name).lifecycle?.postStart !== undefined;
+    const postStart = hasHook && !container.hasRunPostStart ? "due" : "done";
+    const notStopping = { stoppingSinceMs: undefined, hasRunPreStop: false, stoppedAtMs: undefined, killedAtMs: undefined };
+    this.#running.set(name, { startedAtMs, postStart, probes, ...notStopping });
+  }
+
+  #spec(name: string): Container {
+    const { initContainers = [], containers = [] } = this.record.pod.spec ?? {};
+    return [...initContainers, ...containers].find((container) => container.name === name) ?? {};
+  }
+
+  /** The containers that there is anything to probe of. */
+  probed(want: WantedPod): ProbedContainer[] {
+    return [...want.init, ...want.apps].flatMap(({ name, spec }) => {
+      const running = this.#running.get(name);
+      if (running?.postStart !== "done") return [];
+      const { startedAtMs, probes, stoppingSinceMs } = running;
+      const isStopping = stoppingSinceMs !== undefined || want.desire.is !== "run";
+      return [{ name, attempt: this.container(name).attempt, startedAtMs, spec, verdict: probes, isStopping }];
+    });
+  }
+
+  noteProbed(name: string, attempt: number, verdict: ProbeVerdict): void {
+    const running = this.#running.get(name);
+    if (running !== undefined && this.container(name).attempt === attempt) running.probes = verdict;
+  }
+
+  notePostStart(name: string, attempt: number, outcome: "done" | "failed"): void {
+    const running = this.#running.get(name);
+    const container = this.container(name);
+    if (running === undefined || container.attempt !== attempt) return;
+    running.postStart = outcome;
+    if (outcome === "done") container.hasRunPostStart = true;
+  }
+
+  /** Its stop begins. True if it had not begun before. */
+  noteStopping(name: string, nowMs: number): boolean {
+    const running = this.#running.get(name);
+    if (running === undefined || running.stoppingSinceMs !== undefined) return false;
+    running.stoppingSinceMs = nowMs;
+    return true;
+  }
+
+  notePreStop(name: string, attempt: number): void {
+    const running = this.#running.get(name);
+    if (running !== undefined && this.container(name).attempt === attempt) running.hasRunPreStop = true;
   }
 
   /** A start failed in a way that may have left something behind. */
@@ -174,6 +242,7 @@ export class PodState implements ObservedPod {
   noteSignalled(name: string, signal: "stop" | "kill", nowMs: number): void {
     const running = this.#running.get(name);
     if (running === undefined) return;
+    running.stoppingSinceMs ??= nowMs;
     running.stoppedAtMs ??= nowMs;
     if (signal === "kill") running.killedAtMs = nowMs;
   }
@@ -240,6 +309,12 @@ export class PodState implements ObservedPod {
   noteReleased(acquisition: Acquisition): void {
     this.record.begun = this.record.begun.filter((one) => one !== acquisition);
   }
+}
+
+/** What was last reported of this attempt while it ran. */
+function statusBefore({ status }: PodRecord, name: string, attempt: number): ContainerStatus | undefined {
+  const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  return all.find((one) => one.name === name && one.restartCount === attempt && one.state?.running !== undefined);
 }
 
 export function toExit(attempt: number, ended: RuntimeExit): ContainerExit {

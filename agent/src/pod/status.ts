@@ -1,9 +1,9 @@
 import type { ContainerState, ContainerStatus, PodCondition, PodStatus } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
 import { containerId } from "./container-id.ts";
-import { type ObservedPod, podOutcome, restarts, type StepFailure } from "./plan.ts";
+import { hasStarted, type ObservedPod, type ObservedState, podOutcome, restarts, type StepFailure } from "./plan.ts";
 import { qosClass } from "./qos.ts";
-import { Condition, NotReady, Terminated, Waiting } from "./reasons.ts";
+import { Condition, NotReady, PodReason, Terminated, Waiting } from "./reasons.ts";
 import { attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
 import { allContainers, type WantedContainer, type WantedPod } from "./wanted.ts";
 
@@ -30,6 +30,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const podAddresses = want.hostNetwork ? hostAddresses : podAddress(inputs);
   const status: PodStatus = {
     phase,
+    ...(have.overdue && phase === "Failed" ? OVERDUE : {}),
     conditions: conditions(inputs, phase, init, apps),
     hostIP: hostAddresses[0],
     hostIPs: hostIPs.length > 0 ? hostIPs : undefined,
@@ -45,6 +46,8 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   // Through JSON, so that the value equals what a reader of the report gets: without undefined fields.
   return JSON.parse(JSON.stringify(status)) as PodStatus;
 }
+
+const OVERDUE = { reason: PodReason.deadlineExceeded, message: "Pod was active on the node longer than the specified deadline" };
 
 /** When the status changes though nothing happens: a full error gives way to the word for backing off. */
 export function statusChangesAt({ want, have, nowMs }: StatusInputs): number | undefined {
@@ -83,8 +86,13 @@ export function podPhase(want: WantedPod, have: ObservedPod): string {
 function hasEveryAppStarted(want: WantedPod, have: ObservedPod): boolean {
   return want.apps.every(({ name }) => {
     const now = have.containers.get(name);
-    return now !== undefined && (now.attempt > 0 || now.state.is === "running" || now.state.is === "exited");
+    return now !== undefined && (now.attempt > 0 || isPastPostStart(now.state) || now.state.is === "exited");
   });
+}
+
+/** As in Kubernetes a container counts as running when its postStart hook has run. */
+function isPastPostStart(state: ObservedState): boolean {
+  return state.is === "running" && state.postStart !== "due";
 }
 
 function exitOf(container: WantedContainer, have: ObservedPod): ContainerExit | undefined {
@@ -98,7 +106,7 @@ function isExited(container: WantedContainer, have: ObservedPod): boolean {
 
 function isInitialized(container: WantedContainer, have: ObservedPod): boolean {
   const now = have.containers.get(container.name);
-  if (container.kind === "sidecar") return now !== undefined && (now.attempt > 0 || now.state.is === "running");
+  if (container.kind === "sidecar") return now !== undefined && (now.attempt > 0 || hasStarted(container, have));
   return exitOf(container, have)?.exitCode === 0;
 }
 
@@ -114,7 +122,7 @@ function conditions(
   const isInit = uninitialized.length === 0 || phase === "Succeeded" || hasEveryAppStarted(want, have);
   const unready = [...init.filter((status) => isSidecar(want, status)), ...apps].filter((status) => !status.ready).map(nameOf);
   const readiness = hasEnded
-    ? { status: "False", reason: phase === "Succeeded" ? NotReady.podCompleted : "PodFailed" }
+    ? { status: "False", reason: phase === "Succeeded" ? NotReady.podCompleted : NotReady.podFailed }
     : unready.length > 0
       ? { status: "False", reason: NotReady.containersNotReady, message: `containers with unready status: [${unready.join(" ")}]` }
       : { status: "True" };
@@ -128,7 +136,7 @@ function conditions(
   const wanted: PodCondition[] = [
     { type: Condition.podReadyToStartContainers, status: have.sandbox === "there" ? "True" : "False" },
     { type: Condition.initialized, ...initialized },
-    { type: Condition.ready, ...readiness },
+    { type: Condition.ready, ...(readiness.status === "True" ? gatedReadiness(want) : readiness) },
     { type: Condition.containersReady, ...readiness },
   ];
   const before = record.status?.conditions ?? want.pod.status?.conditions ?? [];
@@ -136,6 +144,18 @@ function conditions(
     const earlier = before.find((one) => one.type === condition.type && one.status === condition.status);
     return { ...condition, lastTransitionTime: earlier?.lastTransitionTime ?? toApiTime(nowMs) };
   });
+}
+
+/** Whether the conditions that others set, and that the pod asks for, are all there and True. */
+function gatedReadiness({ pod }: WantedPod): { status: string; reason?: string; message?: string } {
+  const set = pod.status?.conditions ?? [];
+  const faults = (pod.spec?.readinessGates ?? []).flatMap(({ conditionType = "" }) => {
+    const condition = set.find((one) => one.type === conditionType);
+    if (condition === undefined) return [`corresponding condition of pod readiness gate "${conditionType}" does not exist.`];
+    if (condition.status === "True") return [];
+    return [`the status of pod readiness gate "${conditionType}" is not "True", but ${condition.status}`];
+  });
+  return faults.length === 0 ? { status: "True" } : { status: "False", reason: NotReady.readinessGates, message: faults.join(", ") };
 }
 
 function nameOf(status: ContainerStatus): string {
@@ -160,14 +180,19 @@ function containerStatus(container: WantedContainer, inputs: StatusInputs): Cont
     name: container.name,
     state,
     lastState: last === undefined ? {} : terminated(want.uid, container.name, last),
-    // Without probes a container is ready while it runs; an init container once it has succeeded.
-    ready: container.kind === "init" ? state.terminated?.exitCode === 0 : isRunning,
+    // An init container is ready once it has succeeded.
+    ready: container.kind === "init" ? state.terminated?.exitCode === 0 : isReady(container, have),
     restartCount: Math.max(0, restartCount),
     image: remembered?.imageName || container.image,
     imageID: remembered?.imageId ?? "",
     containerID: current >= 0 ? containerId(want.uid, attemptId(container.name, current)) : undefined,
-    started: isRunning,
+    started: container.kind === "init" ? isRunning : hasStarted(container, have),
   };
+}
+
+function isReady(container: WantedContainer, have: ObservedPod): boolean {
+  const state = have.containers.get(container.name)?.state;
+  return state?.is === "running" && state.postStart === "done" && state.probes.ready;
 }
 
 /** How the attempt before ended; while a container waits for its restart that is the one it waits after. */
@@ -180,7 +205,7 @@ function containerState(container: WantedContainer, inputs: StatusInputs): Conta
   const { want, have, nowMs } = inputs;
   const observed = have.containers.get(container.name);
   const state = observed?.state;
-  if (state?.is === "running") return { running: { startedAt: toApiTime(state.startedAtMs) } };
+  if (state?.is === "running" && state.postStart !== "due") return { running: { startedAt: toApiTime(state.startedAtMs) } };
   const failure = failureOf(container, have);
   if (state?.is === "exited") {
     const willRestart = restarts(container, state.exit) && want.desire.is === "run" && podOutcome(want, have) === undefined;

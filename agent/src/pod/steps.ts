@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { RuntimeError } from "@tessera/runtime-native";
 import type { LocalImage } from "../images/index.ts";
+import { runHook } from "../probes/hook.ts";
+import type { ActionTarget } from "../probes/probe.ts";
 import { podHostname, podHosts, podResolvConf } from "../process/dns.ts";
 import type { PodFacts } from "../process/fields.ts";
 import type { GivenFile } from "../process/mounts.ts";
@@ -29,6 +31,8 @@ export interface StepContext extends PodDependencies {
   readonly folders: PodFolders;
   readonly file: RecordFile;
   readonly emit: (event: PodEvent) => void;
+  /** How probes and hooks reach a running container. */
+  readonly target: (container: WantedContainer) => ActionTarget;
 }
 
 /** A step without executor does not compile. */
@@ -174,7 +178,7 @@ const EXECUTORS: Executors = {
     const remembered = state.container(name);
     remembered.imageId = image.digests[0] ?? image.id;
     remembered.imageName = image.names[0] ?? container.image;
-    remembered.stopSignal = signalNumber(image.config.stopSignal);
+    remembered.stopSignal = signalNumber(container.spec.lifecycle?.stopSignal ?? image.config.stopSignal);
     // The first attempt is in the record since the pod's first write.
     if (isNew) await file.save();
     failpoint?.("startContainer:recorded");
@@ -196,12 +200,36 @@ const EXECUTORS: Executors = {
     emit({ type: "Normal", reason: EventReason.started, message: `Started container ${name}`, fieldPath });
   },
 
-  async signalContainer({ container: name, attempt, signal: kind }, { want, state, runtime, clock, emit }) {
-    const isFirst = state.containers.get(name)?.state;
-    if (isFirst?.is === "running" && isFirst.stoppedAtMs === undefined) {
+  async runPostStart({ container: name, attempt }, context, signal) {
+    const { want, state, emit, file } = context;
+    const container = wantedContainer(want, name);
+    const failure = await hookFailure(container, "postStart", context, signal);
+    if (failure === undefined) {
+      state.notePostStart(name, attempt, "done");
+      await file.save();
+    } else if (state.isRunning(name)) {
+      const message = `PostStartHook failed: ${failure}`;
+      emit({ type: "Warning", reason: EventReason.failedPostStart, message, fieldPath: fieldPathOf(container) });
+      state.notePostStart(name, attempt, "failed");
+    }
+  },
+
+  async runPreStop({ container: name, attempt, tell }, context, signal) {
+    const { want, state, emit, clock } = context;
+    const container = wantedContainer(want, name);
+    const fieldPath = fieldPathOf(container);
+    if (state.noteStopping(name, clock.now())) emit({ type: "Normal", reason: EventReason.killing, message: tell, fieldPath });
+    const failure = await hookFailure(container, "preStop", context, signal);
+    if (failure !== undefined && state.isRunning(name)) {
+      emit({ type: "Warning", reason: EventReason.failedPreStop, message: `PreStopHook failed: ${failure}`, fieldPath });
+    }
+    state.notePreStop(name, attempt);
+  },
+
+  async signalContainer({ container: name, attempt, signal: kind, tell }, { want, state, runtime, clock, emit }) {
+    if (state.noteStopping(name, clock.now())) {
       const container = wantedContainer(want, name);
-      const message = `Stopping container ${name}`;
-      emit({ type: "Normal", reason: EventReason.killing, message, fieldPath: fieldPathOf(container) });
+      emit({ type: "Normal", reason: EventReason.killing, message: tell, fieldPath: fieldPathOf(container) });
     }
     const number = kind === "kill" ? SIGKILL : state.container(name).stopSignal;
     await runtime.signalContainer(want.uid, attemptId(name, attempt), number);
@@ -244,6 +272,22 @@ const EXECUTORS: Executors = {
     state.folders = "none";
   },
 };
+
+/** What went wrong with a hook. One that was ended from outside throws the reason of that. */
+async function hookFailure(
+  { spec, ...container }: WantedContainer,
+  hook: "postStart" | "preStop",
+  { target, clock }: StepContext,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    await runHook(spec.lifecycle?.[hook] ?? {}, target({ spec, ...container }), clock, signal);
+    return undefined;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return messageOf(error);
+  }
+}
 
 async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {

@@ -27,6 +27,8 @@ export interface WantedPod {
   readonly name: string;
   readonly desire: Desire;
   readonly graceSeconds: number;
+  /** How long after its start the pod is ended and has failed. */
+  readonly deadlineSeconds: number | undefined;
   readonly hostNetwork: boolean;
   readonly volumes: readonly string[];
   /** In the order in which they start. */
@@ -51,6 +53,7 @@ export function toWanted(pod: Pod, released: boolean): WantedPod {
     name,
     desire: released ? { is: "remove" } : toDesire(pod, graceSeconds),
     graceSeconds,
+    deadlineSeconds: spec.activeDeadlineSeconds,
     hostNetwork: spec.hostNetwork ?? false,
     volumes: (spec.volumes ?? []).map((volume) => volume.name ?? ""),
     init: (spec.initContainers ?? []).map((container) => toWantedInit(container, policy)),

@@ -3,14 +3,30 @@ import { type ProcessSpec, type ContainerState as RuntimeContainer, RuntimeError
 import { withDeadline } from "../clock.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import { keyOf, type ObjectKey } from "../objects/referenced-objects.ts";
+import { runCommand } from "../probes/command.ts";
+import { type ActionTarget, runProbe } from "../probes/probe.ts";
+import type { ProbeResult } from "../probes/probe-result.ts";
+import { Prober } from "../probes/prober.ts";
+import type { ProbeKind } from "../probes/schedule.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { attemptFolders, buildProcess } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { failureEvents } from "./failure-event.ts";
-import { describePlan, type Plan, type PodStep, planPod, type StepFailure, stepKey, stepSubject } from "./plan.ts";
+import {
+  describePlan,
+  hookSubject,
+  type Plan,
+  type PodStep,
+  planPod,
+  podDeadlineMs,
+  podOutcome,
+  type StepFailure,
+  stepKey,
+  stepSubject,
+} from "./plan.ts";
 import { EventReason, Waiting } from "./reasons.ts";
-import { parseAttemptId } from "./record.ts";
+import { attemptId, parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
 import { podStatus, statusChangesAt } from "./status.ts";
 import { StepError } from "./step-error.ts";
@@ -59,6 +75,7 @@ export class PodWorker {
   readonly #state: PodState;
   readonly #folders: PodFolders;
   readonly #file: RecordFile;
+  readonly #prober: Prober;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
   /** Exits that were heard of while the container's start was still under way. */
@@ -78,6 +95,15 @@ export class PodWorker {
     this.#state = state;
     this.#folders = folders;
     this.#file = file;
+    this.#prober = new Prober({
+      clock: deps.clock,
+      probe: (name, settings, signal) => runProbe(settings, this.#target(this.#container(name)), signal),
+      onVerdict: (name, attempt, verdict) => {
+        this.#state.noteProbed(name, attempt, verdict);
+        this.#wake();
+      },
+      onFailure: (name, kind, result) => this.#tellProbeFailure(name, kind, result),
+    });
   }
 
   get want(): WantedPod {
@@ -187,6 +213,7 @@ export class PodWorker {
     this.#ended = true;
     this.#stopping.abort();
     this.#cancelTimer?.();
+    this.#prober.stop();
     await Promise.all([...this.#running.values()].map((running) => running.done));
     await this.#file.settled();
   }
@@ -198,8 +225,48 @@ export class PodWorker {
       const killAtMs = this.#deps.clock.now() + desire.graceSeconds * 1000;
       this.#state.record.killAtMs = Math.min(this.#state.record.killAtMs ?? killAtMs, killAtMs);
     }
-    if (desire.is === "run") return;
+    if (desire.is !== "run") this.#cancelSetUp();
+    if (desire.is === "remove") for (const { step, cancel } of this.#running.values()) if (step.do === "runPreStop") cancel.abort();
+  }
+
+  #cancelSetUp(): void {
     for (const { step, cancel } of this.#running.values()) if (isSetUp(step)) cancel.abort();
+  }
+
+  /** A pod that is still at work when its deadline comes has failed. */
+  #noteDeadline(nowMs: number): void {
+    const deadlineMs = podDeadlineMs(this.#want, this.#state);
+    if (deadlineMs === undefined || nowMs < deadlineMs || this.#want.desire.is !== "run") return;
+    if (podOutcome(this.#want, this.#state) !== undefined) return;
+    this.#state.record.overdue = true;
+    this.#emit("Normal", EventReason.deadlineExceeded, "Pod was active on the node longer than the specified deadline");
+    this.#cancelSetUp();
+    this.#saveSoon(true);
+  }
+
+  #container(name: string): WantedContainer {
+    const container = findContainer(this.#want, name);
+    if (container === undefined) throw new TesseraError("InternalError", `the pod has no container "${name}"`);
+    return container;
+  }
+
+  #target(container: WantedContainer): ActionTarget {
+    const { runtime, node } = this.#deps;
+    return {
+      address: this.#want.hostNetwork ? node.addresses[0] : this.#state.address,
+      spec: container.spec,
+      runCommand: async (command, signal) => {
+        const { attempt } = this.#state.container(container.name);
+        const target = { sandbox: this.#want.uid, container: attemptId(container.name, attempt), process: await this.process(container) };
+        return await runCommand(runtime, target, command, signal);
+      },
+    };
+  }
+
+  #tellProbeFailure(name: string, kind: ProbeKind, { outcome, message }: ProbeResult): void {
+    const word = `${kind.charAt(0).toUpperCase()}${kind.slice(1)}`;
+    const what = outcome === "failure" ? "failed" : "errored";
+    this.#emit("Warning", EventReason.unhealthy, `${word} probe ${what}: ${message}`, fieldPathOf(this.#container(name)));
   }
 
   /** A container that does not run yet takes the new image with its next try. */
@@ -225,9 +292,11 @@ export class PodWorker {
   #look(): void {
     const { clock, log } = this.#deps;
     const nowMs = clock.now();
+    this.#noteDeadline(nowMs);
     const plan = planPod(this.#want, this.#state, nowMs);
     if (plan.steps.length > 0) log.debug({ pod: this.#want.uid, plan: describePlan(plan) }, "plan");
     for (const step of plan.steps) this.#begin(step);
+    this.#prober.follow(this.#state.probed(this.#want));
     this.#report(nowMs);
     for (const listener of this.#listeners) listener();
     if (plan.gone) this.#finish();
@@ -244,6 +313,8 @@ export class PodWorker {
     const subject = stepSubject(step);
     const cancel = new AbortController();
     this.#state.busy.add(subject);
+    // The grace is over, or the container is to go without its hook.
+    if (step.do === "signalContainer") this.#running.get(hookSubject(step.container))?.cancel.abort();
     const done = this.#run(step, cancel.signal).finally(() => {
       this.#running.delete(subject);
       this.#state.busy.delete(subject);
@@ -255,8 +326,7 @@ export class PodWorker {
   async #run(step: PodStep, cancelled: AbortSignal): Promise<void> {
     const key = stepKey(step);
     const wanted = AbortSignal.any([this.#stopping.signal, cancelled]);
-    // An image is as large as it is; whether its transfer still moves the image store looks after.
-    const signal = step.do === "prepareContainer" ? wanted : withDeadline(wanted, STEP_DEADLINE_MS);
+    const signal = TIMELESS.has(step.do) ? wanted : withDeadline(wanted, STEP_DEADLINE_MS);
     const startedAtMs = performance.now();
     try {
       await runStep(step, this.#context(), signal);
@@ -273,7 +343,8 @@ export class PodWorker {
 
   #context(): StepContext {
     const emit = (event: PodEvent) => this.#deps.reports.event(this.#want, event);
-    return { ...this.#deps, want: this.#want, state: this.#state, folders: this.#folders, file: this.#file, emit };
+    const target = (container: WantedContainer) => this.#target(container);
+    return { ...this.#deps, want: this.#want, state: this.#state, folders: this.#folders, file: this.#file, emit, target };
   }
 
   /** The start is known to the record now, and an exit that overtook it can be taken in. */
@@ -321,6 +392,7 @@ export class PodWorker {
     const message = await this.#lastWords(id.container, id.attempt, exit);
     if (this.#ended || !this.#state.isRunning(id.container)) return;
     this.#state.noteExited(id.container, { ...toExit(id.attempt, exit), message });
+    this.#running.get(hookSubject(id.container))?.cancel.abort();
     this.#emitBackOff(id.container);
     // That a container which is not to run again has run must outlive even a power cut.
     this.#saveSoon(findContainer(this.#want, id.container)?.restart !== "Always");
@@ -384,12 +456,15 @@ export class PodWorker {
   #finish(): void {
     this.#ended = true;
     this.#cancelTimer?.();
+    this.#prober.stop();
     this.#deps.reports.gone(this.#want);
     for (const listener of this.#listeners) listener();
   }
 }
 
-const SET_UP: ReadonlySet<PodStep["do"]> = new Set(["createNetns", "mountVolume", "createSandbox", "prepareContainer"]);
+const SET_UP: ReadonlySet<PodStep["do"]> = new Set(["createNetns", "mountVolume", "createSandbox", "prepareContainer", "runPostStart"]);
+/** An image is as large as it is, and whether its transfer still moves the image store looks after; a hook takes what it takes. */
+const TIMELESS: ReadonlySet<PodStep["do"]> = new Set(["prepareContainer", "runPostStart", "runPreStop"]);
 const TEAR_DOWN: ReadonlySet<PodStep["do"]> = new Set([
   "signalContainer",
   "forgetContainer",
