@@ -152,6 +152,8 @@ export class Agent {
       message: (message) => this.#hear(message),
       openStream: (request, dial: () => StreamCall) => this.#streams.open(request, dial),
       connected: (isConnected) => {
+        const droppedEvents = isConnected ? this.#outbox.takeDropped() : 0;
+        if (droppedEvents > 0) log.warn({ droppedEvents }, "Events were dropped while there was no control plane");
         log.info({ controlPlane: controlPlane.target }, isConnected ? "connected" : "disconnected");
         if (isConnected) this.#usage.start();
         else void this.#usage.stop();
