@@ -36,6 +36,11 @@ describe("completion", () => {
       ["a", "b"],
     ],
     [["exec", "-it", "a"], ["a"]],
+    [
+      ["top", "pod", ""],
+      ["a", "b"],
+    ],
+    [["top", "node", ""], ["node-1"]],
     [["exec", "a", "--", ""], []],
     [["completion", "f"], ["fish"]],
     [["apply", "-f", ""], []],
@@ -43,6 +48,7 @@ describe("completion", () => {
     it(`of "${words.join(" ")}" is ${candidates.join(", ") || "nothing"}`, async () => {
       await using server = await FakeServer.start();
       server.on("GET /api/v1/namespaces/shop/pods", { body: { items: [{ metadata: { name: "a" } }, { metadata: { name: "b" } }] } });
+      server.on("GET /api/v1/nodes", { body: { items: [{ metadata: { name: "node-1" } }] } });
       const { code, stdout } = await runTsctl(["__complete", "--", ...words], { server });
       assert.deepEqual([code, stdout.split("\n").filter(Boolean)], [0, candidates]);
     });

@@ -5,7 +5,7 @@ import type { ClusterContext } from "./command.ts";
 
 /** Commands whose words are types and names, or names of pods. */
 const takesTypes = new Set(["get", "describe", "delete", "wait", "explain"]);
-const takesPods = new Set(["logs", "exec"]);
+const takesPods = new Set(["logs", "exec", "top pod"]);
 
 /**
  * What may stand in place of the last word. Asks the cluster only for what only it knows; when it does not answer, there is simply
@@ -77,14 +77,16 @@ async function argumentValues(
   typed: string,
   cluster: () => Promise<ClusterContext>,
 ): Promise<string[]> {
-  if (command.name() === "completion") return ["bash", "zsh", "fish"];
-  if (takesPods.has(command.name())) return earlier.length === 0 ? await names("pods", cluster) : [];
-  if (!takesTypes.has(command.name())) return [];
+  const name = command.parent === null || command.parent.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
+  if (name === "completion") return ["bash", "zsh", "fish"];
+  if (name === "top node") return earlier.length === 0 ? await names("nodes", cluster) : [];
+  if (takesPods.has(name)) return earlier.length === 0 ? await names("pods", cluster) : [];
+  if (!takesTypes.has(name)) return [];
   const [type] = earlier;
   const slash = typed.indexOf("/");
   if (slash > 0) return (await names(typed.slice(0, slash), cluster)).map((name) => `${typed.slice(0, slash + 1)}${name}`);
   if (type === undefined || type.includes("/")) return await types(cluster);
-  return command.name() === "explain" ? [] : await names(type, cluster);
+  return name === "explain" ? [] : await names(type, cluster);
 }
 
 async function types(cluster: () => Promise<ClusterContext>): Promise<string[]> {

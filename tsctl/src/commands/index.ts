@@ -17,6 +17,8 @@ import { getCommand } from "./get.ts";
 import { imageLoadCommand } from "./image-load.ts";
 import { imageLsCommand } from "./image-ls.ts";
 import { logsCommand } from "./logs.ts";
+import { topNodeCommand } from "./top-node.ts";
+import { topPodCommand } from "./top-pod.ts";
 import { versionCommand } from "./version.ts";
 import { waitCommand } from "./wait.ts";
 
@@ -30,6 +32,8 @@ export const commands: readonly AnyCommand[] = [
   deleteCommand,
   waitCommand,
   eventsCommand,
+  topPodCommand,
+  topNodeCommand,
   explainCommand,
   apiResourcesCommand,
   imageLoadCommand,
@@ -46,6 +50,7 @@ export const commands: readonly AnyCommand[] = [
 
 /** What the words are for that only lead to further commands. */
 export const groups: Readonly<Record<string, string>> = {
+  top: "What pods and nodes use",
   image: "Images of the nodes",
   dev: "Development clusters on this machine",
 };
