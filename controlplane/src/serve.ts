@@ -93,7 +93,12 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     caches,
     events,
     usage: usageStore,
-    metrics: new Metrics({ registry, sessions: () => nodes.connected.length, reportingNodes: () => usageStore.size }),
+    metrics: new Metrics({
+      registry,
+      sessions: () => nodes.connected.length,
+      reportingNodes: () => usageStore.size,
+      unreadable: () => caches.unreadable,
+    }),
     nodeStreams: nodes,
     log: log.child({ part: "api" }),
     now: Date.now,

@@ -54,12 +54,12 @@ test("an etcd of one's own is given with its files", async () => {
   assert.deepEqual(settings.etcd, { endpoints: ["https://a:1", "https://b:1"], caFile: "ca", certFile: undefined, keyFile: undefined });
 });
 
-test("a rotation adds a key unless it is to prune, and finds an etcd of one's own", async () => {
-  assert.deepEqual(await parse("rotate-encryption-key", "--data-dir", "/d"), { dataDir: "/d", prune: false });
+test("a rotation adds a key unless it is told otherwise, and finds an etcd of one's own", async () => {
+  assert.deepEqual(await parse("rotate-encryption-key", "--data-dir", "/d"), { dataDir: "/d", action: "add" });
   const etcd = { endpoints: ["http://a:1"], caFile: undefined, certFile: undefined, keyFile: undefined };
   assert.deepEqual(await parse("rotate-encryption-key", "--data-dir", "/d", "--prune", "--etcd-endpoints", "http://a:1"), {
     dataDir: "/d",
-    prune: true,
+    action: "prune",
     etcd,
   });
 });
@@ -72,6 +72,11 @@ for (const [sentence, args, text] of [
   ["nodes get less than all", ["serve", "--data-dir", "d", "--node-cidr-bits", "16"], /must be greater than the 16/],
   ["a misspelt flag has a suggestion", ["serve", "--data-dir", "d", "--lissten", "a:1"], /Did you mean --listen\?/],
   ["a node's name is a DNS name", ["node-credentials", "--data-dir", "d", "--name", "A b", "--out", "o"], /expected a DNS name/],
+  [
+    "keys are not pruned while Secrets are discarded",
+    ["rotate-encryption-key", "--data-dir", "d", "--prune", "--discard-unreadable"],
+    /'--discard-unreadable' cannot be used with option '--prune'/,
+  ],
 ] as const) {
   test(sentence, async () => {
     await assert.rejects(parse(...args), text);

@@ -38,8 +38,8 @@ export interface NodeCredentialsSettings {
 
 export interface RotateEncryptionKeySettings {
   readonly dataDir: string;
-  /** Drop the keys that nothing needs any more, instead of adding one. */
-  readonly prune: boolean;
+  /** "add" a key, "prune" those that nothing needs any more, or "discard" the Secrets that no key opens. */
+  readonly action: "add" | "prune" | "discard";
   /** Absent: the embedded etcd of the running control plane. */
   readonly etcd?: EtcdSettings;
 }
@@ -76,8 +76,14 @@ export function createProgram(commands: Commands): Command {
   withEtcdOptions(program.command("rotate-encryption-key"))
     .description("adds a new key for the Secrets in etcd, which a running control plane then rewrites under it")
     .requiredOption("--data-dir <dir>", "the control plane's data folder")
-    .option("--prune", "add none, but drop the older keys; refused while a Secret needs one of them", false)
-    .action(({ dataDir, prune, ...flags }: RotateFlags) => commands.rotateEncryptionKey({ dataDir, prune, ...toEtcdSettings(flags) }));
+    .option("--prune", "add none, but drop the older keys; refused while a Secret needs one of them")
+    .addOption(
+      new Option("--discard-unreadable", "add none, but remove the Secrets that no key opens, after a loss of keys").conflicts("prune"),
+    )
+    .action(({ dataDir, prune, discardUnreadable, ...flags }: RotateFlags) => {
+      const action = prune ? "prune" : discardUnreadable ? "discard" : "add";
+      return commands.rotateEncryptionKey({ dataDir, action, ...toEtcdSettings(flags) });
+    });
   return program;
 }
 
@@ -98,7 +104,11 @@ interface EtcdFlags {
 
 interface ServeFlags extends Omit<ServeSettings, "etcd">, EtcdFlags {}
 
-interface RotateFlags extends Omit<RotateEncryptionKeySettings, "etcd">, EtcdFlags {}
+interface RotateFlags extends EtcdFlags {
+  readonly dataDir: string;
+  readonly prune?: boolean;
+  readonly discardUnreadable?: boolean;
+}
 
 function toEtcdSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey }: EtcdFlags): { etcd?: EtcdSettings } {
   if (etcdEndpoints === undefined) return {};

@@ -40,9 +40,8 @@ export class StoredReader implements ResourceReader {
   async get(namespace: string, name: string, resourceVersion: string, signal: AbortSignal): Promise<AnyObject> {
     if (resourceVersion === "") return this.#resource.read(namespace, name);
     await this.#waitFor(parseResourceVersion(resourceVersion), signal);
-    const found = this.#cache.get(namespace, name);
-    if (found === undefined) throw this.#resource.notFound(name);
-    return found;
+    // What the cache does not have may be there and unreadable: only the store says which.
+    return this.#cache.get(namespace, name) ?? this.#resource.read(namespace, name);
   }
 
   async list(query: ListQuery): Promise<ListResult> {
@@ -113,6 +112,8 @@ export class StoredReader implements ResourceReader {
     }
     const found = this.#cache.get(selection.namespace, selection.name);
     if (found !== undefined) yield found;
+    // Throws if it may be one that cannot be read.
+    else this.#cache.list(selection.namespace);
   }
 
   /** At exactly one revision of the past, from the store. */

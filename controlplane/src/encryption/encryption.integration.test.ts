@@ -16,6 +16,7 @@ import { etcdRevision } from "../store/revision.ts";
 import type { Store } from "../store/store.ts";
 import { TcpProxy } from "../store/tcp-proxy.testing.ts";
 import { WatchCache } from "../store/watch-cache.ts";
+import { discardUnreadable } from "./discard.ts";
 import { openEncryptionKeys } from "./open-keys.ts";
 import { Resealing } from "./resealing.ts";
 import { addEncryptionKey, pruneEncryptionKeys } from "./rotate.ts";
@@ -96,6 +97,7 @@ describe("Secrets in etcd", () => {
     const resealing = resealingOver(store);
     return {
       keys,
+      sealing,
       store,
       caches,
       secrets,
@@ -333,6 +335,7 @@ describe("Secrets in etcd", () => {
     await assert.rejects(store.readPage("/registry/secrets/", { limit: 0, revision: 0 }), unreadable("b"));
     await secrets.waitFor(await store.currentRevision());
     assert.throws(() => secrets.list(), unreadable("b"));
+    assert.equal(caches.unreadable, 1);
     assert.ok(caches.isUnreadable(keyOf("b")));
     assert.equal(secrets.get("default", "b")?.value.data.password, "of b");
     await store.update(keyOf("a"), secret("a", "goes on"), created);
@@ -346,7 +349,27 @@ describe("Secrets in etcd", () => {
     await tamper("b", untouched);
     await secrets.waitFor(await store.currentRevision());
     assert.equal([...secrets.list()].length, 2);
+    assert.equal(caches.unreadable, 0);
     assert.equal(caches.isUnreadable(keyOf("b")), false);
+  });
+
+  test("what nobody can read any more can be discarded, and nothing else is", async () => {
+    await using plane = await controlPlane();
+    const { store, secrets, sealing } = plane;
+    for (const name of ["good", "known", "lost"]) await store.create(keyOf(name), secret(name));
+    await client.write([{ key: keyOf("plain"), expected: 0, value: secret("plain") }]);
+    await secrets.waitFor(await store.currentRevision());
+    const foreign = (await raw("good")).value;
+    for (const name of ["known", "lost"]) await tamper(name, foreign);
+    await using late = await controlPlane();
+    assert.deepEqual(await discardUnreadable(client, sealing), [keyOf("known"), keyOf("lost")]);
+    for (const each of [plane, late]) {
+      await each.secrets.waitFor(await store.currentRevision());
+      assert.deepEqual(
+        [...each.secrets.list()].map((object) => object.name),
+        ["good", "plain"],
+      );
+    }
   });
 
   test("a relist after a compaction deletes nothing that it cannot read", async () => {

@@ -47,7 +47,7 @@ export class WatchedKeyFile implements KeyRing {
     return this.#keys.find((key) => key.id === id);
   }
 
-  /** `listener` is called when the file holds other keys than before; it must not throw. Returns the unsubscribe. */
+  /** `listener` is called when the file was changed and read again; it must not throw. Returns the unsubscribe. */
   onChange(listener: () => void): () => void {
     this.#onChange.add(listener);
     return () => this.#onChange.delete(listener);
@@ -91,8 +91,13 @@ export class WatchedKeyFile implements KeyRing {
 
 /** Tells one state of a file from another without reading it. */
 function stateOf(path: string): string {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat === undefined ? "none" : `${stat.ino} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.size}`;
+  try {
+    const { ino, mtimeNs, ctimeNs, size } = statSync(path, { bigint: true });
+    return `${ino} ${mtimeNs} ${ctimeNs} ${size}`;
+  } catch (error) {
+    // Reading it will fail too, and say so.
+    return `none: ${(error as NodeJS.ErrnoException).code}`;
+  }
 }
 
 /** Who put the file there may not have come to sync it, and what a loss of power takes away must not have been used before. */

@@ -9,6 +9,8 @@ export interface MetricSources {
   sessions(): number;
   /** Nodes that have reported of late what they use. */
   reportingNodes(): number;
+  /** Objects whose newest state cannot be decrypted. */
+  unreadable(): number;
 }
 
 /** What a request was for. */
@@ -94,6 +96,14 @@ function observeSources(sources: MetricSources, registers: MetricRegistry[]): vo
     registers,
     collect() {
       this.set(Math.max(0, ...sources.registry.all().map(({ cache }) => cache.revision)));
+    },
+  });
+  new Gauge({
+    name: "tessera_store_unreadable_objects",
+    help: "Objects that etcd holds in a form that no encryption key opens.",
+    registers,
+    collect() {
+      this.set(sources.unreadable());
     },
   });
   new Gauge({

@@ -49,6 +49,10 @@ export class ResourceTable<T> implements ResourceCache<T> {
     return this.#objects.size;
   }
 
+  get unreadable(): number {
+    return this.#unreadable.size;
+  }
+
   get(namespace: string, name: string): CachedEntry<T> | undefined {
     return this.#objects.get(namespace, name);
   }

@@ -96,6 +96,11 @@ export class WatchCache {
     return this.#tableOf(plural) as unknown as ResourceCache<T>;
   }
 
+  /** Objects whose newest state cannot be read; see `ResourceCache.list`. */
+  get unreadable(): number {
+    return [...this.#tables.values()].reduce((sum, table) => sum + table.unreadable, 0);
+  }
+
   /** Whether what etcd held at a key could not be read when it was told last. */
   isUnreadable(key: string): boolean {
     const location = this.#locate(key);

@@ -93,7 +93,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     caches,
     events: listedEvents(events),
     usage,
-    metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size }),
+    metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size, unreadable: () => caches.unreadable }),
     nodeStreams: options.nodeStreams ?? noNodes,
     tokens: await TokenTable.open(join(dir, "tokens.json")),
     log,
