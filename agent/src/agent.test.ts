@@ -234,6 +234,21 @@ describe("agent and control plane", () => {
     assert.equal(kernel.sandboxes.get("uid-a")?.containers.get("main_0")?.state.phase, "running");
   });
 
+  it("forwards to a port, and says who refused", async () => {
+    await runPod("a");
+    const echo = await controlPlane.open({ $case: "portForward", value: { podUid: "uid-a", port: 7 } });
+    const big = Buffer.alloc(300_000, "x");
+    echo.write({ frame: { $case: "stdin", value: big } });
+    echo.write({ frame: { $case: "stdinClosed", value: {} } });
+    const { stdout, exit } = await collect(echo);
+    assert.deepEqual([stdout.length, exit.reason], [big.length, ""]);
+    const refused = await collect(await controlPlane.open({ $case: "portForward", value: { podUid: "uid-a", port: 8 } }));
+    assert.deepEqual(
+      [refused.exit.reason, refused.exit.message],
+      ["ServiceUnavailable", "connect to port: localhost:8: connection refused"],
+    );
+  });
+
   it("refuses a stream that cannot be had, with the reason", async () => {
     await runPod("a");
     const exec = { container: "", command: ["true"], stdin: false, stdout: true, stderr: true, tty: false };
@@ -244,13 +259,13 @@ describe("agent and control plane", () => {
     });
     controlPlane.say({
       $case: "openStream",
-      value: { streamId: "s3", request: { $case: "portForward", value: { podUid: "uid-a", port: 80 } } },
+      value: { streamId: "s3", request: { $case: "portForward", value: { podUid: "nobody", port: 80 } } },
     });
     await until(() => controlPlane.of("streamRefused").length === 3, heard);
     const refusals = new Map(controlPlane.of("streamRefused").map((refusal) => [refusal.streamId, refusal]));
     assert.equal(refusals.get("s1")?.reason, "NotFound");
     assert.deepEqual([refusals.get("s2")?.reason, refusals.get("s2")?.message], ["BadRequest", "container wrong is not valid for pod a"]);
-    assert.equal(refusals.get("s3")?.reason, "MethodNotAllowed");
+    assert.equal(refusals.get("s3")?.reason, "NotFound");
   });
 
   it("streams a container's log, and follows it to the container's end", async () => {

@@ -1,3 +1,4 @@
+export * from "./capability-names.ts";
 export * from "./host-files.ts";
 export * from "./native-host-files.ts";
 export * from "./native-library.ts";

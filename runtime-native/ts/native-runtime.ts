@@ -9,6 +9,8 @@ import {
   type ContainerUsage,
   type ExecOutput,
   type ExecSession,
+  type PortOutput,
+  type PortSession,
   type ProcessSpec,
   type Runtime,
   RuntimeError,
@@ -18,6 +20,7 @@ import {
 } from "./runtime.ts";
 import { createRecord, type Exit, namesIn, readExits, readRecord } from "./sandbox-record.ts";
 import { cancelled, connectShim, ShimClient, throwIfCancelled } from "./shim-client.ts";
+import { ShimForward } from "./shim-forward.ts";
 import { decodeContainerState, encodeContainer, encodeExec } from "./shim-messages.ts";
 import { Fields, FieldWriter, type Frame, frames } from "./shim-protocol.ts";
 import { ShimSession } from "./shim-session.ts";
@@ -204,6 +207,12 @@ export class NativeRuntime implements Runtime {
     const socket = await connectShim(this.#socketPath(sandboxId), signal);
     // What was written still arrives: the shim reads to the end.
     return ShimSession.start(socket, { type: "ATTACH", payload }, output, { kill: () => socket.end(), signal });
+  }
+
+  async connect(sandboxId: string, port: number, output: PortOutput, signal: AbortSignal): Promise<PortSession> {
+    this.#find(sandboxId, "connect to port");
+    const socket = await connectShim(this.#socketPath(sandboxId), signal);
+    return ShimForward.start(socket, port, output, signal);
   }
 
   async recover(signal: AbortSignal): Promise<SandboxState[]> {

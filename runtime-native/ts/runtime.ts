@@ -160,6 +160,24 @@ export interface ExecOutput {
   stderr(chunk: Uint8Array): void | Promise<void>;
 }
 
+/** A connection to a port of a pod. Each direction ends by itself. */
+export interface PortSession {
+  write(chunk: Uint8Array): Promise<void>;
+  /** No more will be written; what the pod sends still comes. */
+  end(): void;
+  /** Breaks the connection off. */
+  destroy(): void;
+  /** Resolves when both directions have ended and all was delivered; rejects when the connection breaks. */
+  readonly closed: Promise<void>;
+}
+
+export interface PortOutput {
+  /** Awaited before more is read. */
+  data(chunk: Uint8Array): void | Promise<void>;
+  /** The pod's program sends no more. */
+  end(): void | Promise<void>;
+}
+
 export interface Runtime {
   /** Makes the pod's cgroups, starts its shim in the given network namespace. Throws RuntimeError; leaves nothing on failure. */
   createSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxState>;
@@ -191,6 +209,11 @@ export interface Runtime {
     signal: AbortSignal,
     options?: { readonly endsStdin: boolean },
   ): Promise<ExecSession>;
+  /**
+   * Connects to a TCP port of the pod, on its loopback address. Throws RuntimeError with the errno when nobody listens. When the signal is
+   * aborted the pod's program sees a reset.
+   */
+  connect(sandbox: string, port: number, output: PortOutput, signal: AbortSignal): Promise<PortSession>;
   /** What a running container has used so far; undefined when it does not run. What the kernel does not count is 0. */
   usage(sandbox: string, container: string): Promise<ContainerUsage | undefined>;
   /** All sandboxes that live on this node, found again after a restart of the agent. Connects to their shims. */

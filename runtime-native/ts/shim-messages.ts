@@ -1,3 +1,4 @@
+import { capabilityNames } from "./capability-names.ts";
 import { type ContainerSpec, type ContainerState, type Mount, type ProcessSpec, RuntimeError, type RuntimeErrorReason } from "./runtime.ts";
 import { type Fields, FieldWriter } from "./shim-protocol.ts";
 
@@ -15,57 +16,12 @@ const reasons: readonly RuntimeErrorReason[] = [
 const mountTypes = { bind: 0, tmpfs: 1 } as const;
 const propagations = { private: 0, rslave: 1, rshared: 2 } as const;
 
-/** The kernel's numbers: a name's place in the list. */
-const capabilityNames = [
-  "CHOWN",
-  "DAC_OVERRIDE",
-  "DAC_READ_SEARCH",
-  "FOWNER",
-  "FSETID",
-  "KILL",
-  "SETGID",
-  "SETUID",
-  "SETPCAP",
-  "LINUX_IMMUTABLE",
-  "NET_BIND_SERVICE",
-  "NET_BROADCAST",
-  "NET_ADMIN",
-  "NET_RAW",
-  "IPC_LOCK",
-  "IPC_OWNER",
-  "SYS_MODULE",
-  "SYS_RAWIO",
-  "SYS_CHROOT",
-  "SYS_PTRACE",
-  "SYS_PACCT",
-  "SYS_ADMIN",
-  "SYS_BOOT",
-  "SYS_NICE",
-  "SYS_RESOURCE",
-  "SYS_TIME",
-  "SYS_TTY_CONFIG",
-  "MKNOD",
-  "LEASE",
-  "AUDIT_WRITE",
-  "AUDIT_CONTROL",
-  "SETFCAP",
-  "MAC_OVERRIDE",
-  "MAC_ADMIN",
-  "SYSLOG",
-  "WAKE_ALARM",
-  "BLOCK_SUSPEND",
-  "AUDIT_READ",
-  "PERFMON",
-  "BPF",
-  "CHECKPOINT_RESTORE",
-] as const;
-
 const everyCapability = (1n << 64n) - 1n;
 
 function capabilityMask(names: readonly string[]): bigint {
   let mask = 0n;
   for (const name of names) {
-    const number = (capabilityNames as readonly string[]).indexOf(name);
+    const number = capabilityNames.indexOf(name);
     if (number < 0)
       throw new RuntimeError("InvalidArgument", `there is no capability "${name}"; names are like "NET_BIND_SERVICE"`, {
         step: "read capabilities",

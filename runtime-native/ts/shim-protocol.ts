@@ -21,6 +21,7 @@ export const frames = {
   RESIZE: 9,
   EXEC_KILL: 10,
   ATTACH: 11,
+  CONNECT: 12,
   OK: 64,
   ERROR: 65,
   STATE_IS: 66,
@@ -30,6 +31,7 @@ export const frames = {
   STDOUT: 70,
   STDERR: 71,
   EXEC_EXITED: 72,
+  STDOUT_END: 73,
 } as const;
 
 export const tags = {
@@ -80,6 +82,7 @@ export const tags = {
   LOG_MAX_BYTES: 58,
   LOG_MAX_FILES: 59,
   ENDS_STDIN: 60,
+  PORT: 61,
 } as const;
 
 export type FrameName = keyof typeof frames;

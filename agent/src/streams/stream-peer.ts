@@ -46,6 +46,11 @@ export class StreamPeer {
     }
   }
 
+  /** Says that no more output comes, while input may. */
+  async endOutput(): Promise<void> {
+    await this.#write({ $case: "stdoutClosed", value: {} });
+  }
+
   /** The last frame. */
   async exit(exit: Partial<Exit>): Promise<void> {
     if (this.signal.aborted) return;

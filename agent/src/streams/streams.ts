@@ -13,11 +13,12 @@ import { type AttachTarget, serveAttach } from "./attach.ts";
 import { type ExecTarget, serveExec } from "./exec.ts";
 import { serveImageLoad } from "./image-load.ts";
 import { findLog, serveLog } from "./pod-log.ts";
+import { serveForward } from "./port-forward.ts";
 import { StreamPeer } from "./stream-peer.ts";
 
 export interface StreamsDependencies {
   readonly pods: Pods;
-  readonly runtime: Pick<Runtime, "exec" | "attach">;
+  readonly runtime: Pick<Runtime, "exec" | "attach" | "connect">;
   readonly images: Pick<ImageStore, "load">;
   readonly outbox: Pick<Outbox, "refuse">;
   readonly log: Logger;
@@ -27,7 +28,7 @@ export interface StreamsDependencies {
 
 type Serve = (peer: StreamPeer) => Promise<void>;
 
-/** Serves what the control plane wants streamed: exec, attach, logs, image uploads. */
+/** Serves what the control plane wants streamed: exec, attach, logs, forwarded ports, image uploads. */
 export class Streams {
   readonly #deps: StreamsDependencies;
 
@@ -78,8 +79,12 @@ export class Streams {
         const target = this.#attachTarget(request.value);
         return (peer) => serveAttach(runtime, target, request.value, peer);
       }
-      case "portForward":
-        throw new TesseraError("MethodNotAllowed", `this version of the agent cannot serve ${request.$case} yet`);
+      case "portForward": {
+        const { podUid, port } = request.value;
+        const worker = requirePod(pods, podUid);
+        if (worker.state.sandbox !== "there") throw new TesseraError("BadRequest", `pod ${worker.want.name} is not running`);
+        return (peer) => serveForward(runtime, { sandbox: podUid, port }, peer);
+      }
       default:
         throw new TesseraError("BadRequest", "the agent does not know this kind of stream");
     }

@@ -47,6 +47,7 @@ free_connection (struct ts_connection *connection)
     link = &(*link)->next;
   *link = connection->next;
   ts_leave_exec (connection);
+  ts_leave_forward (connection);
   ts_leave_containers (connection);
   ts_close_source (connection->shim->epoll, &connection->source);
   ts_free_buffer (&connection->out);
@@ -258,6 +259,8 @@ connection_ready (struct ts_source *source, uint32_t events)
         ts_resume_exec (connection->exec);
       if (connection->attached)
         ts_resume_streams (connection->attached);
+      if (connection->forward && !ts_backlog (connection))
+        ts_resume_forward (connection->forward);
     }
   /* One frame a turn: other connections and the containers' outputs get theirs. */
   if (!over && !connection->closing && (events & EPOLLIN) && !connection->paused)

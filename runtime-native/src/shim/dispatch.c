@@ -140,7 +140,7 @@ handle_exec (struct ts_connection *connection)
   struct ts_failure failure = { 0 };
   int err = 0;
 
-  if (connection->exec || connection->attached)
+  if (connection->exec || connection->attached || connection->forward)
     err = ts_refuse (&failure, TS_INVALID_ARGUMENT, EBUSY, "exec", "the connection is in use");
   if (err == 0)
     err = ts_parse_exec (fields_of (connection), &request, &failure);
@@ -175,7 +175,7 @@ handle_attach (struct ts_connection *connection)
 
   if (read_target (connection, &target, &container) < 0)
     return;
-  if (!container || container->phase == TS_EXITED || connection->exec)
+  if (!container || container->phase == TS_EXITED || connection->exec || connection->forward)
     {
       refuse_unknown (connection, "attach", &target);
       return;
@@ -185,11 +185,32 @@ handle_attach (struct ts_connection *connection)
   ts_send_ok (connection, connection->frame.request);
 }
 
+static void
+handle_connect (struct ts_connection *connection)
+{
+  struct ts_target target;
+  struct ts_container *container;
+  struct ts_failure failure = { 0 };
+
+  if (read_target (connection, &target, &container) < 0)
+    return;
+  if (connection->exec || connection->attached || connection->forward)
+    ts_refuse (&failure, TS_INVALID_ARGUMENT, EBUSY, "connect to port", "the connection is in use");
+  else if (target.port == 0 || target.port > UINT16_MAX)
+    ts_refuse (&failure, TS_INVALID_ARGUMENT, EINVAL, "connect to port", "port %u", target.port);
+  if (failure.error)
+    ts_send_failure (connection, connection->frame.request, &failure);
+  else
+    ts_start_forward (connection, (uint16_t) target.port);
+}
+
 static struct ts_input *
 input_of (struct ts_connection *connection)
 {
   if (connection->exec)
     return &connection->exec->input;
+  if (connection->forward)
+    return ts_forward_input (connection->forward);
   return connection->attached ? &connection->attached->input : NULL;
 }
 
@@ -200,6 +221,8 @@ handle_stdin (struct ts_connection *connection)
 
   if (input && connection->frame.size > 0)
     ts_write_input (input, connection);
+  if (connection->forward)
+    ts_settle_forward (connection->forward);
 }
 
 static void
@@ -209,6 +232,8 @@ handle_stdin_end (struct ts_connection *connection)
 
   if (input)
     ts_end_input (input, connection);
+  if (connection->forward)
+    ts_settle_forward (connection->forward);
 }
 
 static void
@@ -258,6 +283,9 @@ ts_dispatch (struct ts_connection *connection)
       break;
     case TS_FRAME_ATTACH:
       handle_attach (connection);
+      break;
+    case TS_FRAME_CONNECT:
+      handle_connect (connection);
       break;
     case TS_FRAME_STDIN:
       handle_stdin (connection);

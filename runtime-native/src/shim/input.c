@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "shim/shim.h"
@@ -23,6 +24,8 @@ void
 ts_close_input (struct ts_input *input)
 {
   drop (input);
+  if (input->shuts_down && input->source.fd >= 0)
+    shutdown (input->source.fd, SHUT_WR);
   ts_close_source (input->shim->epoll, &input->source);
 }
 

@@ -6,7 +6,8 @@
    bytes, a string with its final NUL, bytes, or fields again. Unknown fields are skipped.
 
    Every request is answered by exactly one frame that bears its number. An EXEC turns its connection into that exec:
-   data frames until EXEC_EXITED. An exit is told to all connections that asked for STATE, with request number 0. */
+   data frames until EXEC_EXITED; so do ATTACH and CONNECT. An exit is told to all connections that asked for STATE,
+   with request number 0. */
 #ifndef TS_PROTOCOL_H
 #define TS_PROTOCOL_H
 
@@ -20,29 +21,31 @@ enum
   TS_MAX_DATA = 32 * 1024,
 };
 
-#define TS_FRAMES(X)                                                                                    \
-  /* from the agent */                                                                                  \
-  X (STATE, 1)    /* -> STATE_IS; from now on EXITED is sent here */                                    \
-  X (START, 2)    /* CONTAINER and its spec -> STARTED */                                               \
-  X (SIGNAL, 3)   /* CONTAINER, SIGNAL -> OK, also when it has ended */                                 \
-  X (REMOVE, 4)   /* CONTAINER -> OK, also when there is none; its record is removed */                 \
-  X (SHUTDOWN, 5) /* all are killed -> OK, then the shim ends */                                        \
-  X (EXEC, 6)     /* CONTAINER and its process -> EXEC_STARTED */                                       \
-  X (STDIN, 7)    /* bytes; waits while the process reads none */                                       \
-  X (STDIN_END, 8)                                                                                      \
-  X (RESIZE, 9)     /* COLUMNS, ROWS */                                                                 \
-  X (EXEC_KILL, 10) /* PID of an exec, on any connection -> OK */                                       \
-  X (ATTACH, 11)    /* CONTAINER, ENDS_STDIN -> OK, then STDOUT and STDERR from now on, until EXITED */ \
-  /* from the shim */                                                                                   \
-  X (OK, 64)                                                                                            \
-  X (ERROR, 65)        /* REASON, ERRNO, STEP, OPERAND */                                               \
-  X (STATE_IS, 66)     /* PID of the shim, SANDBOX, a CONTAINER_STATE each */                           \
-  X (STARTED, 67)      /* PID, STARTED_AT */                                                            \
-  X (EXITED, 68)       /* CONTAINER_STATE */                                                            \
-  X (EXEC_STARTED, 69) /* PID */                                                                        \
-  X (STDOUT, 70)       /* bytes */                                                                      \
-  X (STDERR, 71)       /* bytes */                                                                      \
-  X (EXEC_EXITED, 72)  /* EXIT_CODE; after all output */
+#define TS_FRAMES(X)                                                                                                   \
+  /* from the agent */                                                                                                 \
+  X (STATE, 1)    /* -> STATE_IS; from now on EXITED is sent here */                                                   \
+  X (START, 2)    /* CONTAINER and its spec -> STARTED */                                                              \
+  X (SIGNAL, 3)   /* CONTAINER, SIGNAL -> OK, also when it has ended */                                                \
+  X (REMOVE, 4)   /* CONTAINER -> OK, also when there is none; its record is removed */                                \
+  X (SHUTDOWN, 5) /* all are killed -> OK, then the shim ends */                                                       \
+  X (EXEC, 6)     /* CONTAINER and its process -> EXEC_STARTED */                                                      \
+  X (STDIN, 7)    /* bytes; waits while the process reads none */                                                      \
+  X (STDIN_END, 8)                                                                                                     \
+  X (RESIZE, 9)     /* COLUMNS, ROWS */                                                                                \
+  X (EXEC_KILL, 10) /* PID of an exec, on any connection -> OK */                                                      \
+  X (ATTACH, 11)    /* CONTAINER, ENDS_STDIN -> OK, then STDOUT and STDERR from now on, until EXITED */                \
+  X (CONNECT, 12) /* PORT of the pod -> OK, then STDIN and STDIN_END to it, STDOUT and STDOUT_END from it, or ERROR */ \
+  /* from the shim */                                                                                                  \
+  X (OK, 64)                                                                                                           \
+  X (ERROR, 65)        /* REASON, ERRNO, STEP, OPERAND */                                                              \
+  X (STATE_IS, 66)     /* PID of the shim, SANDBOX, a CONTAINER_STATE each */                                          \
+  X (STARTED, 67)      /* PID, STARTED_AT */                                                                           \
+  X (EXITED, 68)       /* CONTAINER_STATE */                                                                           \
+  X (EXEC_STARTED, 69) /* PID */                                                                                       \
+  X (STDOUT, 70)       /* bytes */                                                                                     \
+  X (STDERR, 71)       /* bytes */                                                                                     \
+  X (EXEC_EXITED, 72)  /* EXIT_CODE; after all output */                                                               \
+  X (STDOUT_END, 73)   /* no more comes from the port; after the other end as well the shim hangs up */
 
 #define TS_TAGS(X)                                                                                                   \
   X (SANDBOX, 1)                                                                                                     \
@@ -95,7 +98,8 @@ enum
   X (LOG_PATH, 57)                                                                                                   \
   X (LOG_MAX_BYTES, 58) /* u64 */                                                                                    \
   X (LOG_MAX_FILES, 59)                                                                                              \
-  X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */
+  X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */                                   \
+  X (PORT, 61)
 
 #define TS_FRAME_NUMBER(name, number) TS_FRAME_##name = number,
 #define TS_TAG_NUMBER(name, number) TS_TAG_##name = number,

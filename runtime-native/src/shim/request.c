@@ -331,6 +331,8 @@ read_target_field (const struct ts_field *field, struct ts_target *target)
       return ts_field_u32 (field, &target->columns);
     case TS_TAG_ROWS:
       return ts_field_u32 (field, &target->rows);
+    case TS_TAG_PORT:
+      return ts_field_u32 (field, &target->port);
     case TS_TAG_ENDS_STDIN:
       return ts_field_bool (field, &target->ends_stdin);
     default:

@@ -15,6 +15,7 @@ struct ts_target
   uint32_t columns;
   uint32_t rows;
   bool ends_stdin;
+  uint32_t port;
 };
 
 struct ts_exec_request

@@ -21,6 +21,7 @@
 struct ts_connection;
 struct ts_container;
 struct ts_exec;
+struct ts_forward;
 
 struct ts_shim
 {
@@ -80,6 +81,7 @@ struct ts_connection
   /* What its data frames are for. */
   struct ts_exec *exec;
   struct ts_container *attached;
+  struct ts_forward *forward;
   /* With the connection the attached container's stdin ends as well. */
   bool ends_stdin;
   /* Of all that was sent; who is attached and makes no progress is let go. */
@@ -148,7 +150,8 @@ struct ts_input
   uint8_t *bytes; /* what the process did not take yet */
   size_t size;
   size_t taken;
-  bool ends; /* closed after that */
+  bool ends;       /* closed after that */
+  bool shuts_down; /* it is a socket that others hold as well: its end is told by shutdown */
   struct ts_connection *from;
 };
 
@@ -277,6 +280,17 @@ void ts_start_exec (struct ts_connection *connection, struct ts_exec_request *re
 void ts_exec_ended (struct ts_exec *exec, int status);
 /* The connection has room again. */
 void ts_resume_exec (struct ts_exec *exec);
+
+/* ---- forward.c ---- */
+
+void ts_start_forward (struct ts_connection *connection, uint16_t port);
+/* NULL until it is connected. */
+struct ts_input *ts_forward_input (struct ts_forward *forward);
+/* The connection has room again. */
+void ts_resume_forward (struct ts_forward *forward);
+/* To be called after its input was used: frees it when both directions have ended. */
+void ts_settle_forward (struct ts_forward *forward);
+void ts_leave_forward (struct ts_connection *connection);
 
 /* ---- reap.c ---- */
 

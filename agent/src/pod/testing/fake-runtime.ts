@@ -6,6 +6,8 @@ import {
   type ContainerUsage,
   type ExecOutput,
   type ExecSession,
+  type PortOutput,
+  type PortSession,
   type ProcessSpec,
   type Runtime,
   RuntimeError,
@@ -191,6 +193,24 @@ export class FakeRuntime implements Runtime {
       resize: () => undefined,
       kill: leave,
       exited: exited.promise,
+    };
+  }
+
+  /** Port 7 echoes; nobody listens on any other. */
+  async connect(sandboxId: string, port: number, output: PortOutput, signal: AbortSignal): Promise<PortSession> {
+    this.#sandbox(sandboxId);
+    if (port !== 7) {
+      throw new RuntimeError("Internal", `connect to port: localhost:${port}: connection refused`, { step: "connect to port", errno: 111 });
+    }
+    const closed = Promise.withResolvers<void>();
+    closed.promise.catch(() => undefined);
+    const destroy = () => closed.reject(new RuntimeError("Cancelled", "connect to port: cancelled", { step: "connect to port" }));
+    signal.addEventListener("abort", destroy, { once: true });
+    return {
+      write: async (chunk) => await output.data(chunk),
+      end: () => void Promise.resolve(output.end()).then(closed.resolve, closed.reject),
+      destroy,
+      closed: closed.promise,
     };
   }
 
