@@ -62,6 +62,8 @@ function agentCommand(cluster: Cluster, node: ClusterNode, settings: DevSettings
     ...["--run-dir", nodeRunFolder],
     ...["--cgroup-root", nodeCgroupRoot],
     ...["--native-dir", settings.dist],
+    // People who try things out do not want to wait for "top".
+    ...["--usage-interval", "2"],
   ];
 }
 
