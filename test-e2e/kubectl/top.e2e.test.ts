@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { kubectlOk, until } from "../harness/cluster.ts";
+import { exampleImage, kubectlOk, until } from "../harness/cluster.ts";
 import { scenario, shellPod } from "../harness/scenario.ts";
 
 /** Cells of the rows, without the header. */
@@ -14,18 +14,12 @@ const mebibytes = (cell = "") => Number(/^(\d+)Mi$/.exec(cell)?.[1] ?? Number.Na
 scenario("top shows that a busy pod uses more than an idle one", async (cluster) => {
   await cluster.apply(
     shellPod("idle", "exec sleep 1000"),
-    // Half a processor, so that the machine stays usable, and 32 MiB that are held.
-    shellPod("busy", "while true; do :; done", {
-      container: { resources: { limits: { cpu: "500m" } } },
+    // Half a processor, so that the machine stays usable.
+    shellPod("busy", "", {
       pod: {
         containers: [
-          {
-            name: "main",
-            image: "tessera.local/busybox:1",
-            command: ["sh", "-c", "while true; do :; done"],
-            resources: { limits: { cpu: "500m" } },
-          },
-          { name: "side", image: "tessera.local/busybox:1", command: ["sleep", "1000"] },
+          { name: "main", image: exampleImage, command: ["sh", "-c", "while true; do :; done"], resources: { limits: { cpu: "500m" } } },
+          { name: "side", image: exampleImage, command: ["sleep", "1000"] },
         ],
       },
     }),
@@ -74,8 +68,5 @@ scenario("top shows that a busy pod uses more than an idle one", async (cluster)
 scenario("/metrics counts what the control plane does", async () => {
   const text = await kubectlOk(["get", "--raw", "/metrics"]);
   assert.match(text, /^tessera_node_sessions 3$/m);
-  assert.match(
-    text,
-    /^tessera_api_requests_total\{verb="list",resource="nodes",code="200"\} \d+$|^tessera_api_requests_total\{.*resource="pods".*\} \d+$/m,
-  );
+  assert.match(text, /^tessera_api_requests_total\{verb="[a-z]+",resource="pods",code="20[01]"\} [1-9]/m);
 });
