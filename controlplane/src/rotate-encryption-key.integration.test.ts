@@ -72,6 +72,16 @@ async function keyIds(): Promise<string[]> {
   return file.keys.map((key) => key.id);
 }
 
+/** Puts the value of another key under `key`, as somebody may who can write to etcd. */
+async function exchange(key: string, otherKey: string): Promise<void> {
+  await withEtcd(async (client) => {
+    const [mine] = (await client.range({ key })).items;
+    const [other] = (await client.range({ key: otherKey })).items;
+    assert.ok(mine && other);
+    await client.write([{ key, expected: mine.modRevision, value: other.value }]);
+  });
+}
+
 function failure(message: RegExp) {
   return (error: { code?: number; stderr?: string }): boolean => {
     assert.match(error.stderr ?? "", message);
@@ -126,12 +136,7 @@ test("a rotation is finished after a kill -9 of the control plane right behind i
 
 test("a Secret that was tampered with is refused by name, and can be discarded", async () => {
   const key = "/registry/secrets/default/s7";
-  await withEtcd(async (client) => {
-    const [mine] = (await client.range({ key })).items;
-    const [other] = (await client.range({ key: "/registry/secrets/default/s8" })).items;
-    assert.ok(mine && other);
-    await client.write([{ key, expected: mine.modRevision, value: other.value }]);
-  });
+  await exchange(key, "/registry/secrets/default/s8");
   await assert.rejects(
     kubectl(["get", "secret", "s7"]),
     failure(/\/registry\/secrets\/default\/s7 cannot be decrypted: it does not open under/),
@@ -143,6 +148,18 @@ test("a Secret that was tampered with is refused by name, and can be discarded",
   assert.equal(await kubectl(["get", "--raw", "/readyz"]), "ok");
   assert.equal(await rotate("--discard-unreadable"), `Removed ${key}.\n`);
   assert.equal((await kubectl(["get", "secrets", "-o", "name"])).split("\n").length - 1, secretCount - 1);
+});
+
+test("a namespace does not go while a Secret in it cannot be read", async () => {
+  await kubectl(["create", "namespace", "doomed"]);
+  await kubectl(["create", "secret", "generic", "s", "-n", "doomed", "--from-literal=a=b"]);
+  await kubectl(["create", "configmap", "c", "-n", "doomed"]);
+  await exchange("/registry/secrets/doomed/s", "/registry/secrets/default/s8");
+  await kubectl(["delete", "namespace", "doomed", "--wait=false"]);
+  await kubectl(["wait", "--for=delete", "configmap/c", "-n", "doomed", "--timeout=10s"]);
+  assert.equal(await kubectl(["get", "namespace", "doomed", "-o", "jsonpath={.status.phase}"]), "Terminating");
+  await rotate("--discard-unreadable");
+  await kubectl(["wait", "--for=delete", "namespace/doomed", "--timeout=10s"]);
 });
 
 test("a control plane whose key file is missing does not begin with a new one", async () => {
