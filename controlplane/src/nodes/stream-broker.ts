@@ -130,7 +130,10 @@ class AgentStream implements NodeStream {
     if (this.#closed) return;
     this.#closed = true;
     // Given up before its end, the call is cancelled, which tells the agent to end what serves it: a command that nobody waits for any more.
-    if (!this.#exited && !this.#lost) return refuseCall(this.#call, status.CANCELLED, "the caller has gone");
+    if (!this.#exited && !this.#lost) {
+      refuseCall(this.#call, status.CANCELLED, "the caller has gone");
+      return;
+    }
     if (!this.#lost) this.#call.end();
     // What the agent still sends is not wanted any more, but must be read for the call to end.
     this.#call.resume();
