@@ -89,8 +89,7 @@ async function controlPlaneParts(cluster: Cluster, folder: ClusterFolder): Promi
     name: kind,
     address,
     dataFolder: join(folder.controlPlaneData, dataFolder),
-    // They write to the control plane's own output.
-    logFile: folder.controlPlaneLog,
+    logFile: join(folder.controlPlaneData, dataFolder, `${kind}.log`),
     pid,
     state: running(pid),
   });

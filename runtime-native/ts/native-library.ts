@@ -124,7 +124,7 @@ export class NativeLibrary {
 
   /**
    * The cgroup's folder in each hierarchy: several with v1, one with v2. A process joins a v1 cgroup cheaply by writing
-   * "0" to its file "tasks" itself, and a v2 one, which has no such file, by being cloned into it.
+   * "0" to its file "tasks" itself; v2 has no such file: a shim is cloned into its cgroup, containers write to cgroup.procs.
    */
   async cgroupDirs(path: string): Promise<string[]> {
     const cgroups = await this.#openCgroups();
