@@ -58,7 +58,12 @@ export class UsageExchange implements UsageSink {
       if (signal.aborted) return;
       throw error;
     }
-    const subscription = this.#connection.subscribe(`${subjectPrefix}.*`, { callback: (_error, message) => this.#hear(message) });
+    const subscription = this.#connection.subscribe(`${subjectPrefix}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#hear(message);
+        else this.#deps.log.warn({ err: error }, "usage reports of other control planes cannot be heard");
+      },
+    });
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
