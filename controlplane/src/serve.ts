@@ -77,8 +77,9 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     settings: { listen: settings.nodeListen, clusterCidr: settings.clusterCidr, nodeCidrBits: settings.nodeCidrBits },
     tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
   });
+  const scheduler = new Scheduler({ registry, events, clock, log: log.child({ part: "scheduler" }) });
   const loops = [
-    new Scheduler({ registry, events, clock, log: log.child({ part: "scheduler" }) }),
+    scheduler,
     ...createControllers({
       registry,
       events,
@@ -100,6 +101,7 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
       unreadable: () => caches.unreadable,
     }),
     nodeStreams: nodes,
+    scheduling: scheduler,
     log: log.child({ part: "api" }),
     now: Date.now,
     tokens: await TokenTable.open(join(settings.dataDir, "tokens.json")),

@@ -16,6 +16,7 @@ import type { HealthCheck } from "./health.ts";
 import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
 import { metricsReaders } from "./metrics-reader.ts";
 import { OpenApi } from "./openapi.ts";
+import type { SchedulingReasons } from "./pod-scheduling.ts";
 import { selfSubjectReviews } from "./self-subject-review.ts";
 import { StoredReader } from "./stored-reader.ts";
 
@@ -27,6 +28,7 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly usage: UsageSource;
   readonly metrics: Metrics;
   readonly nodeStreams: NodeStreams;
+  readonly scheduling: SchedulingReasons;
   readonly tokens: TokenTable;
   readonly log: Logger;
   readonly now: () => number;
@@ -36,7 +38,7 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
 
 /** The HTTPS API over all that it serves. */
 export function createApi(options: ApiOptions): HttpsServer {
-  const { registry, store, events, usage, metrics, nodeStreams, tokens, log, now } = options;
+  const { registry, store, events, usage, metrics, nodeStreams, scheduling, tokens, log, now } = options;
   const resources: ServedResource[] = [
     ...registry
       .all()
@@ -54,6 +56,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     store,
     events,
     nodeStreams,
+    scheduling,
     tokens,
     log,
     now,

@@ -7,6 +7,7 @@ import type { StoredRegistry } from "../registry/stored-registry.ts";
 import type { StoredResource } from "../registry/stored-resource.ts";
 import type { Store } from "../store/store.ts";
 import type { ApiRequest } from "./http.ts";
+import type { SchedulingReasons } from "./pod-scheduling.ts";
 import type { ResourceReader } from "./reader.ts";
 import type { ResourcePath } from "./target.ts";
 
@@ -16,6 +17,7 @@ export interface ApiDependencies {
   readonly store: Store;
   readonly events: EventSource;
   readonly nodeStreams: NodeStreams;
+  readonly scheduling: SchedulingReasons;
   readonly log: Logger;
   readonly now: () => number;
 }

@@ -8,6 +8,7 @@ import { patchObject } from "./patch.ts";
 import { bindPod, evictPod } from "./pod-binding.ts";
 import { attachToPod, execInPod } from "./pod-exec.ts";
 import { readPodLog } from "./pod-log.ts";
+import { explainScheduling } from "./pod-scheduling.ts";
 import { getObject, listObjects } from "./read.ts";
 import { updateObject } from "./update.ts";
 import { isTrue, watchObjects } from "./watch.ts";
@@ -46,6 +47,7 @@ export const resourceRoutes: readonly ResourceRoute[] = [
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "exec", handle: execInPod },
   { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
+  { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "scheduling", handle: explainScheduling },
   { verb: "get", method: "GET", on: "object", resource: "nodes", subresource: "images", handle: listNodeImages },
   { verb: "create", method: "POST", on: "object", resource: "nodes", subresource: "images", handle: loadNodeImages },
 ];

@@ -7,12 +7,14 @@ import { pino } from "pino";
 import { writeKubeconfig } from "../../auth/kubeconfig.ts";
 import { Pki } from "../../auth/pki.ts";
 import { TokenTable } from "../../auth/tokens.ts";
+import { systemClock } from "../../controllers/index.ts";
 import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
 import type { EventSource } from "../../events/events.ts";
 import { Metrics } from "../../metrics/metrics.ts";
 import type { NodeStreams } from "../../nodes/node-streams.ts";
 import { createSystemNamespaces } from "../../registry/bootstrap.ts";
 import { StoredRegistry } from "../../registry/stored-registry.ts";
+import { Scheduler } from "../../scheduler/index.ts";
 import { EtcdClient } from "../../store/etcd-client.ts";
 import { EtcdStore } from "../../store/etcd-store.ts";
 import { WatchCache } from "../../store/watch-cache.ts";
@@ -51,6 +53,8 @@ export interface TestApi extends AsyncDisposable {
 
 export interface TestApiOptions {
   readonly nodeStreams?: NodeStreams;
+  /** Run the scheduler as well; without it pods stay where they are put. */
+  readonly schedules?: boolean;
   /** How many changes the watch cache remembers. */
   readonly history?: { readonly events: number; readonly bytes: number };
 }
@@ -87,6 +91,8 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   );
   const events: Event[] = [];
   const usage = new UsageStore({ now: Date.now });
+  const scheduler = new Scheduler({ registry, events: { record: () => {} }, clock: systemClock, log });
+  if (options.schedules === true) running.push(scheduler.run(stop.signal));
   const api = createApi({
     registry,
     store,
@@ -95,6 +101,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     usage,
     metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size, unreadable: () => caches.unreadable }),
     nodeStreams: options.nodeStreams ?? noNodes,
+    scheduling: scheduler,
     tokens: await TokenTable.open(join(dir, "tokens.json")),
     log,
     now: Date.now,

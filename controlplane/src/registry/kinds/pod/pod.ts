@@ -24,6 +24,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
     { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
     { name: "exec", kind: { group: "", version: "v1", kind: "PodExecOptions" }, verbs: ["create", "get"] },
     { name: "log", kind: podKind, verbs: ["get"] },
+    { name: "scheduling", kind: { group: "tessera.dev", version: "v1", kind: "PodScheduling" }, verbs: ["get"] },
     { name: "status", kind: podKind, verbs: ["get", "patch", "update"] },
   ],
   selectableFields: {
