@@ -2,11 +2,9 @@ import { type IncomingMessage, type RequestOptions, request as requestHttp } fro
 import { request as requestHttps } from "node:https";
 import type { HTTPGetAction } from "@tessera/proto";
 import { explainDial } from "./dial.ts";
-import { LONGEST_ANSWER_BYTES } from "./probe-result.ts";
+import { LONGEST_ANSWER_BYTES, USER_AGENT } from "./probe-result.ts";
 
 const MOST_REDIRECTS = 10;
-/** Servers tell probes by it from other requests. */
-const USER_AGENT = "kube-probe/1.36";
 
 export interface HttpAnswer {
   readonly status: number;

@@ -10,6 +10,9 @@ export interface ProbeResult {
 /** No more of what a container answers is kept. */
 export const LONGEST_ANSWER_BYTES = 10 << 10;
 
+/** Servers tell probes by it from other requests. */
+export const USER_AGENT = "kube-probe/1.36";
+
 export function success(message = ""): ProbeResult {
   return { outcome: "success", message };
 }

@@ -304,6 +304,28 @@ describe("pods of a node", () => {
     assert.deepEqual(without.all("referencedObject"), []);
   });
 
+  test("a condition that the pod's readiness waits for is told, no other", async () => {
+    await using nodes = await plane.serve();
+    const name = fresh("node");
+    const session = await (await nodes.agent(name)).join(name);
+    const object = pod(fresh("web")).on(name).build();
+    const readinessGates = [{ conditionType: "example.com/go" }];
+    const web = await plane.registry.pods.create({ ...object, spec: { ...object.spec, readinessGates } });
+    await session.received("assignPod");
+    const set = async (type: string, status: string) => {
+      const conditions = [{ type, status }];
+      await plane.registry.pods.mutate("default", web.metadata?.name ?? "", (p) => ({ ...p, status: { ...p.status, conditions } }));
+    };
+    await set("example.com/other", "True");
+    await set("example.com/go", "True");
+    const hasGone = ({ pod: bytes }: { pod: Uint8Array }) => {
+      const { conditions = [] } = (JSON.parse(Buffer.from(bytes).toString()) as Pod).status ?? {};
+      return conditions.some(({ type }) => type === "example.com/go");
+    };
+    await session.received("assignPod", hasGone);
+    assert.equal(session.all("assignPod").length, 2);
+  });
+
   test("deletion is told, the agent's word that it is gone removes the object", async () => {
     await using nodes = await plane.serve();
     const name = fresh("node");

@@ -144,7 +144,18 @@ export class PodIndex {
 
 /** Whether an agent would do the same for both: equal but for the status and the bookkeeping of writes. */
 function sameContent(a: Pod, b: Pod): boolean {
-  return isDeepStrictEqual(a.spec, b.spec) && isDeepStrictEqual(ownMeta(a.metadata), ownMeta(b.metadata));
+  return (
+    isDeepStrictEqual(a.spec, b.spec) &&
+    isDeepStrictEqual(ownMeta(a.metadata), ownMeta(b.metadata)) &&
+    isDeepStrictEqual(gateConditions(a), gateConditions(b))
+  );
+}
+
+/** The conditions that others set and that decide whether the pod is ready; the rest of the status comes from the agent itself. */
+function gateConditions({ spec, status }: Pod): [string | undefined, string | undefined][] {
+  const types = new Set((spec?.readinessGates ?? []).map((gate) => gate.conditionType));
+  if (types.size === 0) return [];
+  return (status?.conditions ?? []).filter(({ type }) => types.has(type)).map(({ type, status: value }) => [type, value]);
 }
 
 function ownMeta(metadata: ObjectMeta | undefined): ObjectMeta {

@@ -37,6 +37,10 @@ export class FakeKernel {
   readonly sandboxes = new Map<string, FakeSandbox>();
   /** Every container start, in order, to show that nothing ran twice. */
   readonly starts: string[] = [];
+  /** Every command that was run in a container, in order: "main_0 cat /ok". */
+  readonly execs: string[] = [];
+  /** What commands end with, by all their words; else they are played. */
+  readonly exitCodes = new Map<string, number>();
   readonly now: () => number;
   listener: ((event: RuntimeEvent) => void) | undefined;
   /** Sessions that are attached to a container. */
@@ -74,7 +78,7 @@ export class FakeKernel {
 
 /**
  * A `Runtime` without processes, for hollow nodes and tests. Containers run until told otherwise, but for a few commands that it plays:
- * `exit N` and `sh -c "exit N"` end at once, `/no/such...` does not exist, and a container ends on a signal unless its command is
+ * `exit N` and `sh -c "exit N"` end at once, an exec of `hang` never does, `/no/such...` does not exist, and a container ends on a signal unless its command is
  * `ignore-signals`.
  */
 export class FakeRuntime implements Runtime {
@@ -154,8 +158,11 @@ export class FakeRuntime implements Runtime {
     const [command = ""] = process.argv;
     if (command.startsWith("/no/such")) throw new RuntimeError("CommandNotFound", `exec ${command}: no such file`, { step: "exec" });
     const exited = Promise.withResolvers<{ exitCode: number }>();
+    const words = process.argv.join(" ");
+    this.#kernel.execs.push(`${container} ${words}`);
     if (command === "echo") await output.stdout(Buffer.from(`${process.argv.slice(1).join(" ")}\n`));
-    if (command !== "cat") exited.resolve({ exitCode: playedExit(process.argv) ?? 0 });
+    const isOpen = command === "cat" || command === "hang";
+    if (!isOpen) exited.resolve({ exitCode: this.#kernel.exitCodes.get(words) ?? playedExit(process.argv) ?? 0 });
     return {
       write: async (chunk) => {
         await output.stdout(chunk);
