@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { startTestEtcd, startTestNats } from "./embedded/testing.ts";
 
 const run = promisify(execFile);
 const program = new URL("./main.ts", import.meta.url).pathname;
@@ -23,8 +24,9 @@ let dir: string;
 let server: ChildProcess;
 
 /** Starts the program and waits until its log says that it serves. */
-async function start(): Promise<Ports> {
-  const args = ["serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--advertise", "api.example.com"];
+async function start(...more: readonly string[]): Promise<Ports> {
+  const listen = ["--listen", "127.0.0.1:0", "--node-listen", "127.0.0.1:0", "--advertise", "api.example.com"];
+  const args = ["serve", "--data-dir", dir, ...listen, ...more];
   server = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "inherit", "pipe"] });
   assert.ok(server.stderr !== null);
   for await (const line of createInterface({ input: server.stderr })) {
@@ -129,5 +131,33 @@ test("a port that is taken is a clear end", async () => {
     assert.match(stderr, /EADDRINUSE.*control plane cannot run/s);
   } finally {
     await rm(other, { recursive: true, force: true });
+  }
+});
+
+test("with endpoints given, it uses that etcd and that NATS, and starts none of its own", async () => {
+  await using etcd = await startTestEtcd();
+  await using nats = await startTestNats();
+  const ownDir = dir;
+  server.kill("SIGTERM");
+  await once(server, "exit");
+  try {
+    const given = ["--etcd-endpoints", etcd.url, "--nats-url", nats.url];
+    // Two control planes that share nothing but etcd and NATS see the same objects.
+    dir = join(ownDir, "first");
+    await start(...given);
+    await kubectl("create", "cm", "shared", "--from-literal=a=b");
+    await assert.rejects(stat(join(dir, "etcd")), { code: "ENOENT" });
+    await assert.rejects(stat(join(dir, "nats")), { code: "ENOENT" });
+    server.kill("SIGTERM");
+    await once(server, "exit");
+    assert.ok(process.kill(etcd.pid ?? -1, 0), "the given etcd is left alone");
+    dir = join(ownDir, "second");
+    await start(...given);
+    assert.equal(await kubectl("get", "cm", "shared", "-o", "jsonpath={.data.a}"), "b");
+    server.kill("SIGTERM");
+    await once(server, "exit");
+  } finally {
+    server.kill("SIGKILL");
+    dir = ownDir;
   }
 });
