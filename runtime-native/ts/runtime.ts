@@ -39,6 +39,11 @@ export interface Mount {
   /** "bind": `source` is a path on the node. "tmpfs": `source` is unused, options apply. */
   readonly type: "bind" | "tmpfs";
   readonly source: string;
+  /**
+   * bind only: mount what is here below the source. Relative, without "..". The source's content is not trusted: links are followed inside it
+   * only, one that leads out is refused. Folders are created when absent, with the mode of the source.
+   */
+  readonly subPath?: string;
   /** Absolute path in the container; created when absent, resolved inside the rootfs only. */
   readonly destination: string;
   readonly readOnly: boolean;

@@ -13,7 +13,8 @@ const reasons: readonly RuntimeErrorReason[] = [
   "NoSpace",
 ];
 
-const mountTypes = { bind: 0, tmpfs: 1 } as const;
+/** enum ts_mount_type of src/container/spec.h. */
+const mountTypes = { bind: 0, tmpfs: 1, subPath: 2 } as const;
 const propagations = { private: 0, rslave: 1, rshared: 2 } as const;
 
 const everyCapability = (1n << 64n) - 1n;
@@ -39,7 +40,9 @@ function writeProcess(writer: FieldWriter, process: ProcessSpec): void {
 }
 
 function writeMount(writer: FieldWriter, mount: Mount): void {
-  writer.u32("MOUNT_TYPE", mountTypes[mount.type]).string("SOURCE", mount.source).string("DESTINATION", mount.destination);
+  const type = mount.subPath === undefined ? mount.type : "subPath";
+  writer.u32("MOUNT_TYPE", mountTypes[type]).string("SOURCE", mount.source).string("DESTINATION", mount.destination);
+  if (mount.subPath !== undefined) writer.string("SUB_PATH", mount.subPath);
   writer.bool("READ_ONLY", mount.readOnly).bool("RECURSIVE", mount.recursive).u32("PROPAGATION", propagations[mount.propagation]);
   if (mount.sizeBytes !== undefined) writer.u64("SIZE", mount.sizeBytes);
   if (mount.mode !== undefined) writer.u32("MODE", mount.mode);

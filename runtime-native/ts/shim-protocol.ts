@@ -71,6 +71,7 @@ export const tags = {
   PROPAGATION: 45,
   SIZE: 46,
   MODE: 47,
+  SUB_PATH: 48,
   CAPABILITIES: 50,
   NO_NEW_PRIVILEGES: 51,
   PRIVILEGED: 52,

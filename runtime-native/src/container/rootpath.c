@@ -21,9 +21,11 @@ enum
 int
 ts_root_open (int root, const char *path, uint64_t flags, uint64_t resolve)
 {
+  if (!(resolve & RESOLVE_BENEATH))
+    resolve |= RESOLVE_IN_ROOT;
   for (int tries = 0; tries < MAX_TRIES; tries++)
     {
-      int fd = sys_openat2 (root, path, flags, resolve | RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+      int fd = sys_openat2 (root, path, flags, resolve | RESOLVE_NO_MAGICLINKS);
 
       if (fd >= 0)
         return fd;

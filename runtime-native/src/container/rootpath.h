@@ -11,7 +11,8 @@ enum ts_entry
   TS_FILE,
 };
 
-/* Opens `path` below `root` (O_PATH unless other flags are given). Returns a descriptor or -errno. */
+/* Opens `path` below `root` (O_PATH unless other flags are given). Returns a descriptor or -errno. With RESOLVE_BENEATH
+   in `resolve` what would lead out is refused with -EXDEV, otherwise the root's edge is the end of the world. */
 int ts_root_open (int root, const char *path, uint64_t flags, uint64_t resolve);
 
 /* The same, and makes what is missing: folders 0755, an empty file 0644. With RESOLVE_NO_SYMLINKS in `resolve` a

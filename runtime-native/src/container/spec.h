@@ -36,6 +36,9 @@ enum ts_mount_type
 {
   TS_MOUNT_BIND = 0,
   TS_MOUNT_TMPFS = 1,
+  /* A bind of sub_path below source. A type of its own, so that a shim that does not know it refuses the mount: it
+     would show the whole source. */
+  TS_MOUNT_SUB_PATH = 2,
 };
 
 enum ts_propagation
@@ -49,6 +52,7 @@ struct ts_mount
 {
   uint32_t type;
   const char *source;
+  const char *sub_path; /* TS_MOUNT_SUB_PATH only: relative, without ".." */
   const char *destination;
   bool read_only;
   bool recursive;

@@ -9,6 +9,7 @@
 
 #include "container/mounts.h"
 #include "container/setup.h"
+#include "container/subpath.h"
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
 
@@ -29,17 +30,45 @@ set_propagation (int tree, const struct ts_mount *mount)
 }
 
 static int
+fail_source (const struct ts_mount *mount, int error, struct ts_failure *failure)
+{
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP)
+    return ts_refuse (failure, TS_NOT_FOUND, error, "open mount source", "%s", mount->source);
+  return ts_fail (failure, error, "open mount source", "%s", mount->source);
+}
+
+/* What is to be mounted, as a descriptor: nothing that happens in a volume from here on changes which file it is. */
+static int
+open_source (const struct ts_mount *mount, struct ts_failure *failure)
+{
+  cleanup_close int source = open (mount->source, O_PATH | O_CLOEXEC);
+  int fd;
+
+  if (source < 0)
+    return fail_source (mount, errno, failure);
+  if (mount->type != TS_MOUNT_SUB_PATH)
+    return steal_fd (&source);
+  fd = ts_open_sub_path (source, mount->sub_path);
+  if (fd == -EXDEV)
+    return ts_refuse (failure, TS_INVALID_ARGUMENT, EPERM, "open subPath", "%s leads out of the volume",
+                      mount->sub_path);
+  if (fd == -ENOTDIR || fd == -ELOOP || fd == -ENOENT || fd == -ENAMETOOLONG)
+    return ts_refuse (failure, TS_INVALID_ARGUMENT, -fd, "open subPath", "%s", mount->sub_path);
+  return fd < 0 ? ts_fail (failure, -fd, "open subPath", "%s", mount->sub_path) : fd;
+}
+
+static int
 clone_bind (struct ts_mount *mount, struct ts_failure *failure)
 {
+  unsigned flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | (mount->recursive ? AT_RECURSIVE : 0);
+  cleanup_close int source = open_source (mount, failure);
   int err;
 
-  mount->tree = sys_open_tree (AT_FDCWD, mount->source, OPEN_TREE_CLONE | (mount->recursive ? AT_RECURSIVE : 0));
+  if (source < 0)
+    return source;
+  mount->tree = sys_open_tree (source, "", flags);
   if (mount->tree < 0)
-    {
-      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-        return ts_refuse (failure, TS_NOT_FOUND, errno, "open mount source", "%s", mount->source);
-      return ts_fail (failure, errno, "open mount source", "%s", mount->source);
-    }
+    return fail_source (mount, errno, failure);
   err = set_propagation (mount->tree, mount);
   return err < 0 ? ts_fail (failure, -err, "set mount attributes", "%s", mount->source) : 0;
 }
@@ -65,8 +94,8 @@ ts_clone_volumes (struct ts_setup *setup)
   int err = 0;
 
   for (size_t i = 0; err == 0 && i < spec->mount_count; i++)
-    err = spec->mounts[i].type == TS_MOUNT_BIND ? clone_bind (&spec->mounts[i], setup->failure)
-                                                : make_tmpfs (&spec->mounts[i], setup->failure);
+    err = spec->mounts[i].type == TS_MOUNT_TMPFS ? make_tmpfs (&spec->mounts[i], setup->failure)
+                                                 : clone_bind (&spec->mounts[i], setup->failure);
   return err;
 }
 

@@ -79,7 +79,7 @@ enum
   X (MOUNTPOINT, 33)                                                                                                 \
   X (READ_ONLY, 34) /* 1 or 0; of the root or of a mount */                                                          \
   /* mounts, in order */                                                                                             \
-  X (MOUNT, 40)      /* each: MOUNT_TYPE, SOURCE, DESTINATION, READ_ONLY, RECURSIVE, PROPAGATION, SIZE, MODE */      \
+  X (MOUNT, 40) /* each: MOUNT_TYPE, SOURCE, SUB_PATH, DESTINATION, READ_ONLY, RECURSIVE, PROPAGATION, SIZE, MODE */ \
   X (MOUNT_TYPE, 41) /* enum ts_mount_type */                                                                        \
   X (SOURCE, 42)                                                                                                     \
   X (DESTINATION, 43)                                                                                                \
@@ -87,6 +87,7 @@ enum
   X (PROPAGATION, 45) /* enum ts_propagation */                                                                      \
   X (SIZE, 46)        /* u64 */                                                                                      \
   X (MODE, 47)                                                                                                       \
+  X (SUB_PATH, 48) /* relative to SOURCE */                                                                          \
   /* rights and surroundings */                                                                                      \
   X (CAPABILITIES, 50) /* u64, a bit per number */                                                                   \
   X (NO_NEW_PRIVILEGES, 51)                                                                                          \

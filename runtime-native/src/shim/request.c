@@ -74,6 +74,18 @@ is_plain_path (const char *path)
   return true;
 }
 
+/* The same of a path below a volume. */
+static bool
+is_plain_sub_path (const char *path)
+{
+  if (!path || *path == '\0' || *path == '/')
+    return false;
+  if (strncmp (path, "..", 2) == 0 && (path[2] == '/' || path[2] == '\0'))
+    return false;
+  path = strchr (path, '/');
+  return !path || is_plain_path (path);
+}
+
 static int
 read_size (const struct ts_field *field, uint16_t *size)
 {
@@ -147,6 +159,8 @@ read_mount_field (const struct ts_field *field, struct ts_mount *mount)
       return ts_field_u32 (field, &mount->type);
     case TS_TAG_SOURCE:
       return ts_field_string (field, &mount->source);
+    case TS_TAG_SUB_PATH:
+      return ts_field_string (field, &mount->sub_path);
     case TS_TAG_DESTINATION:
       return ts_field_string (field, &mount->destination);
     case TS_TAG_READ_ONLY:
@@ -175,8 +189,12 @@ read_mount (const struct ts_field *container, struct ts_mount *mount)
   while ((more = ts_next_field (&fields, &field)) > 0)
     if (read_mount_field (&field, mount) < 0)
       return -EBADMSG;
-  if (more < 0 || mount->type > TS_MOUNT_TMPFS || mount->propagation > TS_RSHARED || !is_plain_path (mount->destination)
-      || (mount->type == TS_MOUNT_BIND && *mount->source != '/'))
+  if (more < 0 || mount->type > TS_MOUNT_SUB_PATH || mount->propagation > TS_RSHARED
+      || !is_plain_path (mount->destination))
+    return -EBADMSG;
+  if (mount->type != TS_MOUNT_TMPFS && *mount->source != '/')
+    return -EBADMSG;
+  if (mount->type == TS_MOUNT_SUB_PATH && !is_plain_sub_path (mount->sub_path))
     return -EBADMSG;
   return 0;
 }

@@ -31,6 +31,19 @@ put_process (struct ts_buffer *frame)
 }
 
 static void
+put_sub_path (struct ts_buffer *frame, const char *sub_path)
+{
+  size_t begin = ts_begin_field (frame, TS_TAG_MOUNT);
+
+  ts_put_u32 (frame, TS_TAG_MOUNT_TYPE, TS_MOUNT_SUB_PATH);
+  ts_put_string (frame, TS_TAG_SOURCE, "/srv/data");
+  ts_put_string (frame, TS_TAG_DESTINATION, "/data");
+  if (sub_path)
+    ts_put_string (frame, TS_TAG_SUB_PATH, sub_path);
+  ts_end_field (frame, begin);
+}
+
+static void
 put_mount (struct ts_buffer *frame, const char *destination)
 {
   size_t begin = ts_begin_field (frame, TS_TAG_MOUNT);
@@ -115,6 +128,35 @@ test_destinations_that_climb_are_refused (void)
       struct ts_failure failure = { 0 };
 
       CHECK (ts_parse_container (ts_fields_of (frame.bytes, frame.size), &spec, &failure) == 0);
+      ts_free_container (&spec);
+      ts_free_buffer (&frame);
+    }
+}
+
+static void
+test_sub_paths_that_climb_are_refused (void)
+{
+  static const char *const bad[] = { NULL, "", "/", "/a", "..", "../a", "a/..", "a/../b", "a//.." };
+  static const char *const good[] = { ".", "a", "..data/a", "a/..b/c", "a/.../b", "a/" };
+  struct ts_container_spec spec;
+
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    {
+      struct ts_buffer frame = make_container ("/data");
+      struct ts_failure failure = { 0 };
+
+      put_sub_path (&frame, bad[i]);
+      CHECK (ts_parse_container (ts_fields_of (frame.bytes, frame.size), &spec, &failure) == -EINVAL);
+      ts_free_buffer (&frame);
+    }
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    {
+      struct ts_buffer frame = make_container ("/data");
+      struct ts_failure failure = { 0 };
+
+      put_sub_path (&frame, good[i]);
+      CHECK (ts_parse_container (ts_fields_of (frame.bytes, frame.size), &spec, &failure) == 0);
+      CHECK_TEXT (spec.mounts[1].sub_path, good[i]);
       ts_free_container (&spec);
       ts_free_buffer (&frame);
     }
@@ -227,6 +269,7 @@ main (void)
 {
   test_a_container_is_read_as_it_was_written ();
   test_destinations_that_climb_are_refused ();
+  test_sub_paths_that_climb_are_refused ();
   test_mangled_requests_do_no_harm ();
   test_a_log_is_whole_however_it_arrives ();
   test_times ();
