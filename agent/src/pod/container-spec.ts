@@ -56,12 +56,13 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
   const { upper, work, mountpoint } = attemptFolders(folders, container.name, attempt);
+  const variables = ownVariables(inputs);
   const capabilities = containerCapabilities(context);
   return {
     id: attemptId(container.name, attempt),
-    process: buildProcess(inputs),
+    process: processWith(variables, inputs),
     rootfs: { lower, upper, work, mountpoint, readOnly: context.readOnlyRootFilesystem ?? false },
-    mounts: containerMounts(spec, inputs.volumes, inputs.given),
+    mounts: containerMounts({ container: spec, volumes: inputs.volumes, given: inputs.given, variables }),
     capabilities,
     noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),
     privileged,
@@ -76,10 +77,17 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
 
 /** The container's first process; exec starts from it too. */
 export function buildProcess(inputs: ProcessInputs): ProcessSpec {
-  const { want, container, image, user, node } = inputs;
+  return processWith(ownVariables(inputs), inputs);
+}
+
+/** The variables that the pod gives the container. */
+function ownVariables({ want, container, facts, objects }: ProcessInputs): ReadonlyMap<string, string> {
+  return containerEnv({ pod: want.pod, container: container.spec, facts, objects }).values;
+}
+
+function processWith(variables: ReadonlyMap<string, string>, { want, container, image, user, node }: ProcessInputs): ProcessSpec {
   const { spec } = container;
-  const { values } = containerEnv({ pod: want.pod, container: spec, facts: inputs.facts, objects: inputs.objects });
-  const lookUp = (name: string) => values.get(name);
+  const lookUp = (name: string) => variables.get(name);
   const command = spec.command ?? [];
   const usesImage = command.length === 0;
   const start = usesImage ? image.config.entrypoint : command.map((part) => expand(part, lookUp));
@@ -90,7 +98,7 @@ export function buildProcess(inputs: ProcessInputs): ProcessSpec {
   if (!cwd.startsWith("/")) throw new TesseraError("Invalid", `workingDir "${cwd}" must be absolute`);
   return {
     argv,
-    env: allVariables(image, values, {
+    env: allVariables(image, variables, {
       PATH: DEFAULT_PATH,
       HOME: user.home,
       HOSTNAME: podHostname(want.pod, node.hostname),

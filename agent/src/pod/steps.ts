@@ -189,7 +189,7 @@ const EXECUTORS: Executors = {
     } catch (error) {
       if (!isStartError(error)) {
         state.noteUnclear(name);
-        throw new StepError(Waiting.createError, messageOf(error), { cause: error });
+        throw new StepError(isSubPathError(error) ? Waiting.configError : Waiting.createError, messageOf(error), { cause: error });
       }
       const at = clock.now();
       state.noteExited(name, startErrorExit(attempt, messageOf(error), at));
@@ -385,7 +385,13 @@ function startErrorExit(attempt: number, message: string, atMs: number) {
 
 /** A fault of the container itself, as opposed to one of the sandbox or the agent: it counts as an attempt. */
 function isStartError(error: unknown): boolean {
-  return error instanceof RuntimeError && error.reason !== "NotFound" && error.reason !== "AlreadyExists" && error.reason !== "Cancelled";
+  if (!(error instanceof RuntimeError) || isSubPathError(error)) return false;
+  return error.reason !== "NotFound" && error.reason !== "AlreadyExists" && error.reason !== "Cancelled";
+}
+
+/** What is in the way lies in the volume, and may be put right there: as in Kubernetes the container waits for that. */
+function isSubPathError(error: unknown): boolean {
+  return error instanceof RuntimeError && error.step === "open subPath";
 }
 
 export function messageOf(error: unknown): string {

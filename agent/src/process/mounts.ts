@@ -1,11 +1,20 @@
 import { type Container, TesseraError, type VolumeMount } from "@tessera/proto";
 import type { Mount } from "@tessera/runtime-native";
 import type { PreparedVolume } from "../volumes/volume.ts";
+import { expand } from "./expansion.ts";
 
 /** A file that the agent made for the container: path on the node to path in the container. */
 export interface GivenFile {
   readonly source: string;
   readonly destination: string;
+}
+
+export interface MountInputs {
+  readonly container: Container;
+  readonly volumes: ReadonlyMap<string, PreparedVolume>;
+  readonly given: readonly GivenFile[];
+  /** The container's variables, for subPathExpr. */
+  readonly variables: ReadonlyMap<string, string>;
 }
 
 const PROPAGATION: Readonly<Record<string, Mount["propagation"]>> = {
@@ -18,26 +27,44 @@ const PROPAGATION: Readonly<Record<string, Mount["propagation"]>> = {
  * The container's own mounts, outer paths before the paths inside them. A volume takes the place of a given file at the same path. Throws
  * TesseraError "Invalid" for what is not supported.
  */
-export function containerMounts(container: Container, volumes: ReadonlyMap<string, PreparedVolume>, given: readonly GivenFile[]): Mount[] {
+export function containerMounts(inputs: MountInputs): Mount[] {
+  const { container, given } = inputs;
   if ((container.volumeDevices ?? []).length > 0) throw new TesseraError("Invalid", "volumeDevices are not supported yet");
-  const mounts = (container.volumeMounts ?? []).map((mount) => volumeMount(container, mount, volumes));
+  const mounts = (container.volumeMounts ?? []).map((mount) => volumeMount(mount, inputs));
   const taken = new Set(mounts.map((mount) => mount.destination));
   const readOnlyRoot = container.securityContext?.readOnlyRootFilesystem ?? false;
   const files = given.filter((file) => !taken.has(file.destination)).map((file) => bind(file.source, file.destination, readOnlyRoot));
   return [...files, ...mounts].sort((a, b) => depth(a.destination) - depth(b.destination));
 }
 
-function volumeMount(container: Container, mount: VolumeMount, volumes: ReadonlyMap<string, PreparedVolume>): Mount {
+function volumeMount(mount: VolumeMount, { container, volumes, variables }: MountInputs): Mount {
   const volume = volumes.get(mount.name ?? "");
   if (volume === undefined) throw new TesseraError("Invalid", `volumeMount "${mount.name ?? ""}": the pod has no such volume`);
-  if (mount.subPath || mount.subPathExpr)
-    throw new TesseraError("Invalid", `volumeMount "${mount.name ?? ""}": subPath is not supported yet`);
   const propagation = PROPAGATION[mount.mountPropagation ?? "None"];
   if (propagation === undefined) throw new TesseraError("Invalid", `mountPropagation "${mount.mountPropagation}" is not known`);
   if (propagation === "rshared" && !container.securityContext?.privileged) {
     throw new TesseraError("Invalid", "mountPropagation Bidirectional is for privileged containers only");
   }
-  return { ...bind(volume.source, normalise(mount.mountPath ?? ""), volume.readOnly || (mount.readOnly ?? false)), propagation };
+  const subPath = subPathOf(mount, variables);
+  return {
+    ...bind(volume.source, normalise(mount.mountPath ?? ""), volume.readOnly || (mount.readOnly ?? false)),
+    propagation,
+    ...(subPath === "" ? {} : { subPath }),
+  };
+}
+
+/** Whatever the volume holds there the runtime looks after; here only the words are checked, which variables may have made. */
+function subPathOf(mount: VolumeMount, variables: ReadonlyMap<string, string>): string {
+  const wrong = (what: string) => new TesseraError("Invalid", `volumeMount "${mount.name ?? ""}": ${what}`);
+  const lookUp = (name: string) => {
+    const value = variables.get(name);
+    if (value === undefined) throw wrong(`subPathExpr names the variable ${name}, which the container does not have`);
+    return value;
+  };
+  const path = mount.subPathExpr ? expand(mount.subPathExpr, lookUp) : (mount.subPath ?? "");
+  if (path.startsWith("/")) throw wrong(`subPath "${path}" must be relative`);
+  if (path.split("/").includes("..") || path.includes("\0")) throw wrong(`subPath "${path}" must be without ".."`);
+  return path;
 }
 
 function bind(source: string, destination: string, readOnly: boolean): Mount {

@@ -321,8 +321,13 @@ describe("mounts", () => {
     ["settings", { source: "/host/settings", readOnly: true }],
   ]);
   const given = [{ source: "/host/hosts", destination: "/etc/hosts" }];
+  const variables = new Map([
+    ["NAME", "web-0"],
+    ["UP", "../up"],
+    ["EMPTY", ""],
+  ]);
   const mount = (...volumeMounts: NonNullable<Container["volumeMounts"]>) =>
-    containerMounts(container("main", { volumeMounts }), volumes, given);
+    containerMounts({ container: container("main", { volumeMounts }), volumes, given, variables });
 
   it("come outermost first, and a volume takes the place of a given file", () => {
     const mounts = mount(
@@ -343,9 +348,35 @@ describe("mounts", () => {
   it("refuse what would not be safe or is not there yet", () => {
     refuses(() => mount({ name: "data", mountPath: "/a/../etc" }), "Invalid", /without "\.\."/);
     refuses(() => mount({ name: "data", mountPath: "/" }), "Invalid", /over the container's root/);
-    refuses(() => mount({ name: "data", mountPath: "/a", subPath: "x" }), "Invalid", /subPath is not supported yet/);
     refuses(() => mount({ name: "nothing", mountPath: "/a" }), "Invalid", /no such volume/);
     refuses(() => mount({ name: "data", mountPath: "/a", mountPropagation: "Bidirectional" }), "Invalid", /privileged/);
+  });
+
+  it("show a path below the volume, which the container's variables may name", () => {
+    const below = (more: object) => mount({ name: "data", mountPath: "/a", ...more }).find((one) => one.destination === "/a")?.subPath;
+    assert.equal(below({}), undefined);
+    assert.equal(below({ subPath: "x/$(NAME)" }), "x/$(NAME)");
+    assert.equal(below({ subPathExpr: "logs/$(NAME)/$$(NAME)" }), "logs/web-0/$(NAME)");
+    assert.equal(below({ subPathExpr: "$(EMPTY)" }), undefined, "the whole volume, as in Kubernetes");
+    refuses(() => below({ subPathExpr: "$(OTHER)" }), "Invalid", /volumeMount "data": subPathExpr names the variable OTHER/);
+    refuses(() => below({ subPathExpr: "a/$(UP)" }), "Invalid", /subPath "a\/\.\.\/up" must be without "\.\."/);
+    refuses(() => below({ subPathExpr: "$(EMPTY)/a" }), "Invalid", /must be relative/);
+    refuses(() => below({ subPath: "../a" }), "Invalid", /must be without/);
+  });
+
+  it("tell the container of later mounts only as it asks", () => {
+    const privileged = container("main", {
+      securityContext: { privileged: true },
+      volumeMounts: ["None", "HostToContainer", "Bidirectional"].map((mountPropagation) => ({
+        name: "data",
+        mountPath: `/${mountPropagation}`,
+        mountPropagation,
+      })),
+    });
+    assert.deepEqual(
+      containerMounts({ container: privileged, volumes, given: [], variables }).map((one) => one.propagation),
+      ["private", "rslave", "rshared"],
+    );
   });
 });
 

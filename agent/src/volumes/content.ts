@@ -114,7 +114,8 @@ function downwardFile(item: DownwardAPIVolumeFile, mode: number, { pod, facts }:
   const file = { path: item.path ?? "", mode: (item.mode ?? mode) & MODE_BITS };
   if (item.fieldRef !== undefined) return { ...file, data: Buffer.from(fieldValue(pod, facts, item.fieldRef)) };
   const selector = item.resourceFieldRef ?? {};
-  const container = pod.spec?.containers?.find((one) => one.name === selector.containerName);
+  const all = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
+  const container = all.find((one) => one.name === selector.containerName);
   if (container === undefined) {
     throw new TesseraError("Invalid", `resourceFieldRef names container "${selector.containerName ?? ""}", which is not in the pod`);
   }

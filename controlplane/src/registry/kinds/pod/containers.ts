@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Container, ContainerPort, PodSpec, VolumeMount } from "@tessera/proto";
+import type { Container, ContainerPort, PodSpec } from "@tessera/proto";
 import { duplicate, type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
 import { checkDnsLabel, checkPortName } from "../../names.ts";
 import { validateEnv } from "./env.ts";
@@ -47,7 +47,7 @@ function validateContainer(container: Container, path: string, volumeNames: Read
     ...faults,
     ...validatePorts(container.ports ?? [], `${path}.ports`),
     ...validateEnv(container, path),
-    ...validateMounts(container.volumeMounts ?? [], volumeNames, `${path}.volumeMounts`),
+    ...validateMounts(container, volumeNames, `${path}.volumeMounts`),
     ...validateResources(container.resources, `${path}.resources`),
     ...validateContainerSecurity(container.securityContext, `${path}.securityContext`),
   ];
@@ -107,7 +107,11 @@ function validateHostPorts(spec: PodSpec, containers: readonly { container: Cont
   return faults;
 }
 
-function validateMounts(mounts: readonly VolumeMount[], volumeNames: ReadonlySet<string>, path: string): Fault[] {
+function validateMounts(
+  { volumeMounts: mounts = [], securityContext }: Container,
+  volumeNames: ReadonlySet<string>,
+  path: string,
+): Fault[] {
   const faults: Fault[] = [];
   const paths = new Set<string>();
   for (const [index, mount] of mounts.entries()) {
@@ -124,6 +128,8 @@ function validateMounts(mounts: readonly VolumeMount[], volumeNames: ReadonlySet
       const fault = mount[field] ? checkRelativePath(mount[field]) : undefined;
       if (fault !== undefined) faults.push(invalid(`${at}.${field}`, mount[field], fault));
     }
+    if (mount.mountPropagation === "Bidirectional" && !securityContext?.privileged)
+      faults.push(forbidden(`${at}.mountPropagation`, "Bidirectional mount propagation is available only to privileged containers"));
     if (mount.recursiveReadOnly !== undefined && mount.recursiveReadOnly !== "Disabled" && !mount.readOnly) {
       faults.push(forbidden(`${at}.recursiveReadOnly`, "may only be specified when readOnly is true"));
     }

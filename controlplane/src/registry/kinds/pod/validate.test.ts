@@ -36,7 +36,7 @@ test("a pod that uses everything has no faults", () => {
         { name: "d", downwardAPI: { items: [{ path: "l", fieldRef: { fieldPath: "metadata.labels['a/b']" } }] } },
         {
           name: "p",
-          projected: { sources: [{ configMap: { name: "c" } }, { serviceAccountToken: { path: "t", expirationSeconds: 600 } }] },
+          projected: { sources: [{ configMap: { name: "c" } }, { secret: { name: "s", items: [{ key: "k", path: "t", mode: 0o400 }] } }] },
         },
       ],
       initContainers: [
@@ -123,6 +123,21 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
   "a sub path stays in its volume": [
     { volumes: [{ name: "v", emptyDir: {} }], ...container({ volumeMounts: [{ name: "v", mountPath: "/a", subPath: "../x" }] }) },
     /subPath: Invalid value: "\.\.\/x": must not contain '\.\.'/,
+  ],
+  "a sub path is relative": [
+    { volumes: [{ name: "v", emptyDir: {} }], ...container({ volumeMounts: [{ name: "v", mountPath: "/a", subPathExpr: "/$(X)" }] }) },
+    /subPathExpr: Invalid value: "\/\$\(X\)": must be a relative path/,
+  ],
+  "only a privileged container hands its mounts on": [
+    {
+      volumes: [{ name: "v", emptyDir: {} }],
+      ...container({ volumeMounts: [{ name: "v", mountPath: "/a", mountPropagation: "Bidirectional" }] }),
+    },
+    /mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers/,
+  ],
+  "tokens of service accounts cannot be projected": [
+    { volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }], ...container({}) },
+    /sources\[0\]\.serviceAccountToken: Forbidden: .*not supported yet/,
   ],
   "names of variables have no equal sign": [container({ env: [{ name: "A=B" }] }), /env\[0\]\.name: Invalid value: "A=B"/],
   "a variable has one source": [

@@ -116,22 +116,17 @@ function validateFiles(files: readonly DownwardAPIVolumeFile[], path: string): F
   });
 }
 
-function validateProjection(source: VolumeProjection, path: string): Fault[] {
-  const { configMap, secret, downwardAPI, serviceAccountToken } = source;
-  const given = Object.values(source).filter((value) => value !== undefined).length;
+function validateProjection(projection: VolumeProjection, path: string): Fault[] {
+  const { configMap, secret, downwardAPI } = projection;
+  const given = Object.values(projection).filter((value) => value !== undefined).length;
   if (given !== 1)
     return [given === 0 ? required(path, "must specify a source") : forbidden(path, "may not specify more than 1 volume type per source")];
   if (configMap !== undefined)
     return [...validateReference(configMap.name, `${path}.configMap.name`), ...validateItems(configMap, `${path}.configMap`)];
   if (secret !== undefined) return [...validateReference(secret.name, `${path}.secret.name`), ...validateItems(secret, `${path}.secret`)];
   if (downwardAPI !== undefined) return validateFiles(downwardAPI.items ?? [], `${path}.downwardAPI.items`);
-  if (serviceAccountToken === undefined)
-    return [forbidden(path, "volumes can be projected from configMap, secret, downwardAPI and serviceAccountToken only")];
-  const seconds = serviceAccountToken.expirationSeconds;
-  const faults = validateFilePath(serviceAccountToken.path, `${path}.serviceAccountToken.path`);
-  if (seconds !== undefined && seconds < 600)
-    faults.push(invalid(`${path}.serviceAccountToken.expirationSeconds`, seconds, "may not specify a duration less than 10 minutes"));
-  return faults;
+  const [source = ""] = Object.keys(projection);
+  return [forbidden(`${path}.${source}`, "this source is not supported yet; supported are configMap, secret and downwardAPI")];
 }
 
 function validateFilePath(path: string | undefined, at: string): Fault[] {
