@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { lastAppliedAnnotation } from "../manifest/last-applied.ts";
 import { FakeServer, status } from "../testing/fake-server.ts";
 import { runTsctl } from "../testing/run.ts";
-import { lastAppliedAnnotation } from "./apply.ts";
 
 const maps = "/api/v1/namespaces/shop/configmaps";
 const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: conf\ndata:\n  a: '1'\n";
