@@ -1,6 +1,7 @@
 import type { PodEvent } from "./dependencies.ts";
-import { type PodStep, type StepFailure, stepKey } from "./plan.ts";
+import type { StepFailure } from "./observed.ts";
 import { EventReason, Waiting } from "./reasons.ts";
+import { type PodStep, stepKey } from "./step.ts";
 import { fieldPathOf, type WantedContainer } from "./wanted.ts";
 
 /** Every so many equal failures are said again; the retries in between say nothing new. */

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Pod } from "@tessera/proto";
 import { nextBackoffMs, restartAtMs } from "./backoff.ts";
-import { type ObservedContainer, type ObservedPod, type ObservedState, planPod, podOutcome, stepKey } from "./plan.ts";
+import type { ObservedContainer, ObservedPod, ObservedState } from "./observed.ts";
+import { planPod, podOutcome } from "./plan.ts";
 import type { ContainerExit } from "./record.ts";
+import { stepKey } from "./step.ts";
 import { container, deleted, pod } from "./testing/pod-builder.ts";
 import { toWanted } from "./wanted.ts";
 

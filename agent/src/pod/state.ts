@@ -6,7 +6,8 @@ import { type ProbeVerdict, verdictAgain, verdictAtStart } from "../probes/sched
 import type { ResolvedUser } from "../process/user.ts";
 import type { PreparedVolume } from "../volumes/volume.ts";
 import { nextBackoffMs } from "./backoff.ts";
-import { type ObservedContainer, type ObservedPod, type ObservedState, type Presence, podOutcome, type StepFailure } from "./plan.ts";
+import type { ObservedContainer, ObservedPod, ObservedState, Presence, StepFailure } from "./observed.ts";
+import { podOutcome } from "./plan.ts";
 import { Terminated } from "./reasons.ts";
 import { type Acquisition, attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
 import type { WantedPod } from "./wanted.ts";

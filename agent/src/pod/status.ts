@@ -1,7 +1,8 @@
 import type { ContainerState, ContainerStatus, PodCondition, PodStatus } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
 import { containerId } from "./container-id.ts";
-import { hasStarted, type ObservedPod, type ObservedState, podOutcome, restarts, type StepFailure } from "./plan.ts";
+import type { ObservedPod, ObservedState, StepFailure } from "./observed.ts";
+import { hasStarted, podOutcome, restarts } from "./plan.ts";
 import { qosClass } from "./qos.ts";
 import { Condition, NotReady, PodReason, Terminated, Waiting } from "./reasons.ts";
 import { attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";

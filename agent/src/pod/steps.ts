@@ -16,10 +16,10 @@ import { type ImageAccounts, type ResolvedUser, resolveUser } from "../process/u
 import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { acquireImage } from "./image.ts";
-import type { PodStep, StepOf } from "./plan.ts";
 import { EventReason, Terminated, Waiting } from "./reasons.ts";
 import { type Acquisition, attemptId } from "./record.ts";
 import type { PodState } from "./state.ts";
+import type { PodStep, StepOf } from "./step.ts";
 import { failingAs, StepError } from "./step-error.ts";
 import { isErrno, type PodFolders, type RecordFile } from "./store.ts";
 import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";

@@ -12,23 +12,15 @@ import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { attemptFolders, buildProcess } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
+import { describePlan, type Plan } from "./draft.ts";
 import { failureEvents } from "./failure-event.ts";
-import {
-  describePlan,
-  hookSubject,
-  type Plan,
-  type PodStep,
-  planPod,
-  podDeadlineMs,
-  podOutcome,
-  type StepFailure,
-  stepKey,
-  stepSubject,
-} from "./plan.ts";
+import type { StepFailure } from "./observed.ts";
+import { planPod, podDeadlineMs, podOutcome } from "./plan.ts";
 import { EventReason, Waiting } from "./reasons.ts";
 import { attemptId, parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
 import { podStatus, statusChangesAt } from "./status.ts";
+import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
 import { StepError } from "./step-error.ts";
 import { containerUser, messageOf, podFacts, runStep, type StepContext } from "./steps.ts";
 import { logPath, type PodFolders, type RecordFile } from "./store.ts";
