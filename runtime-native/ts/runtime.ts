@@ -36,8 +36,11 @@ export interface Resources {
 
 /** A file or folder that appears in a container. Applied in order, after the standard mounts. */
 export interface Mount {
-  /** "bind": `source` is a path on the node. "tmpfs": `source` is unused, options apply. */
-  readonly type: "bind" | "tmpfs";
+  /**
+   * "bind": `source` is a path on the node. "tmpfs": `source` is unused, options apply. "imageVolume": `source` is an empty folder on the node,
+   * which is filled with what the image has at the destination and then bound like any other.
+   */
+  readonly type: "bind" | "tmpfs" | "imageVolume";
   readonly source: string;
   /**
    * bind only: mount what is here below the source. Relative, without "..". The source's content is not trusted: links are followed inside it

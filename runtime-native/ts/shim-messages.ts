@@ -14,7 +14,7 @@ const reasons: readonly RuntimeErrorReason[] = [
 ];
 
 /** enum ts_mount_type of src/container/spec.h. */
-const mountTypes = { bind: 0, tmpfs: 1, subPath: 2 } as const;
+const mountTypes = { bind: 0, tmpfs: 1, subPath: 2, imageVolume: 3 } as const;
 const propagations = { private: 0, rslave: 1, rshared: 2 } as const;
 
 const everyCapability = (1n << 64n) - 1n;

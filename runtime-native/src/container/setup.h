@@ -43,6 +43,7 @@ int ts_mount_sys (struct ts_setup *setup);
 int ts_mount_cgroups (struct ts_setup *setup);
 int ts_mount_dev (struct ts_setup *setup);
 int ts_mask_paths (struct ts_setup *setup);
+int ts_fill_image_volumes (struct ts_setup *setup);
 int ts_attach_volumes (struct ts_setup *setup);
 
 /* Runs in a fresh child; in, out and err become 0, 1 and 2 (ignored with a terminal). */

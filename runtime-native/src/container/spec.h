@@ -39,6 +39,8 @@ enum ts_mount_type
   /* A bind of sub_path below source. A type of its own, so that a shim that does not know it refuses the mount: it
      would show the whole source. */
   TS_MOUNT_SUB_PATH = 2,
+  /* A bind of the empty folder source, which is first filled with what the image has at the destination. */
+  TS_MOUNT_IMAGE_VOLUME = 3,
 };
 
 enum ts_propagation

@@ -109,14 +109,23 @@ enter_cwd (struct ts_setup *setup)
 }
 
 static int (*const steps[]) (struct ts_setup *) = {
-  join_cgroups,        leave_cgroup_namespace,
-  set_oom_score,       ts_clone_volumes,
-  make_mounts_private, ts_mount_rootfs,
-  ts_mount_proc,       ts_mount_sys,
-  ts_mount_cgroups,    ts_mount_dev,
-  ts_mask_paths,       open_terminal,
-  ts_attach_volumes,   make_cwd,
-  close_rootfs,        change_root,
+  join_cgroups,
+  leave_cgroup_namespace,
+  set_oom_score,
+  ts_clone_volumes,
+  make_mounts_private,
+  ts_mount_rootfs,
+  ts_mount_proc,
+  ts_mount_sys,
+  ts_mount_cgroups,
+  ts_mount_dev,
+  ts_mask_paths,
+  open_terminal,
+  ts_fill_image_volumes,
+  ts_attach_volumes,
+  make_cwd,
+  close_rootfs,
+  change_root,
   enter_cwd,
 };
 

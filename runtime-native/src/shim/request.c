@@ -189,7 +189,7 @@ read_mount (const struct ts_field *container, struct ts_mount *mount)
   while ((more = ts_next_field (&fields, &field)) > 0)
     if (read_mount_field (&field, mount) < 0)
       return -EBADMSG;
-  if (more < 0 || mount->type > TS_MOUNT_SUB_PATH || mount->propagation > TS_RSHARED
+  if (more < 0 || mount->type > TS_MOUNT_IMAGE_VOLUME || mount->propagation > TS_RSHARED
       || !is_plain_path (mount->destination))
     return -EBADMSG;
   if (mount->type != TS_MOUNT_TMPFS && *mount->source != '/')
