@@ -9,6 +9,7 @@ import { podHostname } from "../process/dns.ts";
 import { containerEnv } from "../process/env.ts";
 import { expand } from "../process/expansion.ts";
 import type { PodFacts } from "../process/fields.ts";
+import { imageVolumePaths } from "../process/image-volumes.ts";
 import { containerMounts, type GivenFile } from "../process/mounts.ts";
 import { containerResources, oomScoreAdj } from "../process/resources.ts";
 import type { ResolvedUser } from "../process/user.ts";
@@ -46,23 +47,30 @@ export function attemptFolders(folders: PodFolders, container: string, attempt: 
     work: join(root, "work"),
     mountpoint: join(root, "rootfs"),
     terminationLog: join(root, "termination-log"),
+    volumes: join(root, "volumes"),
   };
+}
+
+/** The folders of the volumes that the image declares: of one attempt, as nothing but the pod's own volumes outlives it. */
+export function imageVolumes(image: LocalImage, paths: Pick<ReturnType<typeof attemptFolders>, "volumes">): GivenFile[] {
+  return imageVolumePaths(image.config).map((destination, index) => ({ source: join(paths.volumes, String(index)), destination }));
 }
 
 /** A container as the runtime takes it. Throws TesseraError for whatever in the pod cannot be had; the message says what. */
 export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
-  const { want, container, attempt, lower, folders, node } = inputs;
+  const { want, container, attempt, lower, folders, node, volumes, given } = inputs;
   const { spec } = container;
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
-  const { upper, work, mountpoint } = attemptFolders(folders, container.name, attempt);
+  const paths = attemptFolders(folders, container.name, attempt);
+  const { upper, work, mountpoint } = paths;
   const variables = ownVariables(inputs);
   const capabilities = containerCapabilities(context);
   return {
     id: attemptId(container.name, attempt),
     process: processWith(variables, inputs),
     rootfs: { lower, upper, work, mountpoint, readOnly: context.readOnlyRootFilesystem ?? false },
-    mounts: containerMounts({ container: spec, volumes: inputs.volumes, given: inputs.given, variables }),
+    mounts: containerMounts({ container: spec, volumes, given, imageVolumes: imageVolumes(inputs.image, paths), variables }),
     capabilities,
     noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),
     privileged,

@@ -13,7 +13,7 @@ import { podResources } from "../process/resources.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../process/signals.ts";
 import { podSysctls } from "../process/sysctls.ts";
 import { type ImageAccounts, type ResolvedUser, resolveUser } from "../process/user.ts";
-import { attemptFolders, buildContainerSpec } from "./container-spec.ts";
+import { attemptFolders, buildContainerSpec, imageVolumes } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { acquireImage } from "./image.ts";
 import { EventReason, Terminated, Waiting } from "./reasons.ts";
@@ -142,6 +142,7 @@ const EXECUTORS: Executors = {
       failingAs(Waiting.createError, () => makeAttemptFolders(paths, context)),
       failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
     ]);
+    await failingAs(Waiting.createError, () => makeImageVolumes(image, paths));
     const lower = await failingAs(Waiting.createError, () => images.prepareRootfs(image));
     const user = await failingAs(Waiting.configError, async () =>
       containerUser(want, container, image, await context.accounts.read(lower)),
@@ -324,6 +325,13 @@ async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { ho
     // Whoever the container runs as may leave its last words.
     writeFile(paths.terminationLog, "", { flag: "wx" }).then(() => chmod(paths.terminationLog, 0o666)),
   ]);
+}
+
+async function makeImageVolumes(image: LocalImage, paths: ReturnType<typeof attemptFolders>): Promise<void> {
+  const volumes = imageVolumes(image, paths);
+  if (volumes.length === 0) return;
+  await mkdir(paths.volumes, { mode: 0o700 });
+  await Promise.all(volumes.map(({ source }) => mkdir(source, { mode: 0o755 })));
 }
 
 /** The logs of this attempt and of the one before it are kept. */

@@ -13,6 +13,8 @@ export interface MountInputs {
   readonly container: Container;
   readonly volumes: ReadonlyMap<string, PreparedVolume>;
   readonly given: readonly GivenFile[];
+  /** Empty folders for the volumes that the image declares; the pod's own mount at such a path takes its place. */
+  readonly imageVolumes: readonly GivenFile[];
   /** The container's variables, for subPathExpr. */
   readonly variables: ReadonlyMap<string, string>;
 }
@@ -28,13 +30,17 @@ const PROPAGATION: Readonly<Record<string, Mount["propagation"]>> = {
  * TesseraError "Invalid" for what is not supported.
  */
 export function containerMounts(inputs: MountInputs): Mount[] {
-  const { container, given } = inputs;
+  const { container, given, imageVolumes } = inputs;
   if ((container.volumeDevices ?? []).length > 0) throw new TesseraError("Invalid", "volumeDevices are not supported yet");
   const mounts = (container.volumeMounts ?? []).map((mount) => volumeMount(mount, inputs));
   const taken = new Set(mounts.map((mount) => mount.destination));
   const readOnlyRoot = container.securityContext?.readOnlyRootFilesystem ?? false;
   const files = given.filter((file) => !taken.has(file.destination)).map((file) => bind(file.source, file.destination, readOnlyRoot));
-  return [...files, ...mounts].sort((a, b) => depth(a.destination) - depth(b.destination));
+  for (const { destination } of files) taken.add(destination);
+  const declared = imageVolumes
+    .filter(({ destination }) => !taken.has(destination))
+    .map(({ source, destination }): Mount => ({ ...bind(source, destination, false), type: "imageVolume" }));
+  return [...files, ...mounts, ...declared].sort((a, b) => depth(a.destination) - depth(b.destination));
 }
 
 function volumeMount(mount: VolumeMount, { container, volumes, variables }: MountInputs): Mount {

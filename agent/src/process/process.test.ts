@@ -13,6 +13,7 @@ import { containerEnv } from "./env.ts";
 import { expand } from "./expansion.ts";
 import { fieldValue, type PodFacts, resourceValue } from "./fields.ts";
 import { readImageFile } from "./image-file.ts";
+import { imageVolumePaths } from "./image-volumes.ts";
 import { containerMounts } from "./mounts.ts";
 import { containerResources, oomScoreAdj, podResources } from "./resources.ts";
 import { signalNumber } from "./signals.ts";
@@ -321,13 +322,17 @@ describe("mounts", () => {
     ["settings", { source: "/host/settings", readOnly: true }],
   ]);
   const given = [{ source: "/host/hosts", destination: "/etc/hosts" }];
+  const imageVolumes = [
+    { source: "/host/0", destination: "/etc/hosts" },
+    { source: "/host/1", destination: "/image" },
+  ];
   const variables = new Map([
     ["NAME", "web-0"],
     ["UP", "../up"],
     ["EMPTY", ""],
   ]);
   const mount = (...volumeMounts: NonNullable<Container["volumeMounts"]>) =>
-    containerMounts({ container: container("main", { volumeMounts }), volumes, given, variables });
+    containerMounts({ container: container("main", { volumeMounts }), volumes, given, imageVolumes, variables });
 
   it("come outermost first, and a volume takes the place of a given file", () => {
     const mounts = mount(
@@ -339,6 +344,7 @@ describe("mounts", () => {
       mounts.map((one) => [one.destination, one.source, one.readOnly]),
       [
         ["/a", "/host/settings", true],
+        ["/image", "/host/1", false],
         ["/etc/hosts", "/host/data", false],
         ["/a/b/c", "/host/data", false],
       ],
@@ -364,6 +370,27 @@ describe("mounts", () => {
     refuses(() => below({ subPath: "../a" }), "Invalid", /must be without/);
   });
 
+  it("are made for the volumes of the image, unless the pod has one there itself", () => {
+    const types = (...mounts: NonNullable<Container["volumeMounts"]>) =>
+      mount(...mounts).map((one) => `${one.destination} ${one.type} ${one.source}`);
+    assert.deepEqual(types(), ["/image imageVolume /host/1", "/etc/hosts bind /host/hosts"]);
+    assert.deepEqual(types({ name: "data", mountPath: "/image/" }), ["/image bind /host/data", "/etc/hosts bind /host/hosts"]);
+  });
+
+  it("of an image are at plain paths", () => {
+    assert.deepEqual(imageVolumePaths({ volumes: ["/data/", "/data", "/x/../../etc", "relative/./a", "/a//b"] }), [
+      "/data",
+      "/etc",
+      "/relative/a",
+      "/a/b",
+    ]);
+    for (const path of ["/", "", "/a/..", "/a\0b"]) {
+      refuses(() => imageVolumePaths({ volumes: [path] }), "Invalid", /the image declares a volume at ".*", where there can be none/);
+    }
+    const many = Array.from({ length: 101 }, (_, number) => `/v${number}`);
+    refuses(() => imageVolumePaths({ volumes: many }), "Invalid", /the image declares 101 volumes; at most 100/);
+  });
+
   it("tell the container of later mounts only as it asks", () => {
     const privileged = container("main", {
       securityContext: { privileged: true },
@@ -374,7 +401,7 @@ describe("mounts", () => {
       })),
     });
     assert.deepEqual(
-      containerMounts({ container: privileged, volumes, given: [], variables }).map((one) => one.propagation),
+      containerMounts({ container: privileged, volumes, given: [], imageVolumes: [], variables }).map((one) => one.propagation),
       ["private", "rslave", "rshared"],
     );
   });
