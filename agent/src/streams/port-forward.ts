@@ -2,6 +2,9 @@ import { isCancellation, TesseraError } from "@tessera/proto";
 import { type PortSession, type Runtime, RuntimeError } from "@tessera/runtime-native";
 import type { StreamPeer } from "./stream-peer.ts";
 
+/** How long a program may take to read what is left once the client is gone. */
+const LAST_BYTES_TIMEOUT_MS = 10_000;
+
 export interface PortTarget {
   readonly sandbox: string;
   readonly port: number;
@@ -12,13 +15,23 @@ export async function serveForward(runtime: Pick<Runtime, "connect">, target: Po
   // What is left when the client goes is broken off, so that the pod's program does not take it for an end.
   const gone = new AbortController();
   const signal = AbortSignal.any([peer.signal, gone.signal]);
+  let hasOutputEnded = false;
   const output = {
     data: (chunk: Uint8Array) => peer.send("stdout", chunk),
-    end: () => peer.endOutput(),
+    end: async () => {
+      hasOutputEnded = true;
+      await peer.endOutput().catch(() => undefined);
+    },
   };
   try {
     const session = await runtime.connect(target.sandbox, target.port, output, signal);
-    const leave = () => gone.abort();
+    const leave = () => {
+      // After the pod's last byte there is nothing that could be cut short.
+      if (!hasOutputEnded) return gone.abort();
+      session.end();
+      const timer = setTimeout(() => gone.abort(), LAST_BYTES_TIMEOUT_MS);
+      session.closed.catch(() => undefined).finally(() => clearTimeout(timer));
+    };
     void feed(session, peer).then(leave, leave);
     await session.closed;
   } catch (error) {

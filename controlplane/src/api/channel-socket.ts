@@ -1,6 +1,7 @@
 import type { Status } from "@tessera/proto";
 import type { StreamFrame } from "@tessera/proto/node";
 import type { RawData, WebSocket } from "ws";
+import { keepAlive } from "./socket-pings.ts";
 
 /*
  * The remote command protocol over WebSocket, "v4.channel.k8s.io" and "v5.channel.k8s.io": each binary message begins with the number of its
@@ -20,7 +21,6 @@ const closeSignal = 255;
 const maxFrameBytes = 64 * 1024;
 /** Of what the client sent and the node has not taken yet; beyond it the client's connection is not read. */
 const maxQueuedBytes = 1024 * 1024;
-const pingIntervalMs = 30_000;
 const normalClosure = 1000;
 const internalErrorClosure = 1011;
 
@@ -31,21 +31,16 @@ export class ChannelSocket {
   readonly #closed = new AbortController();
   #queuedBytes = 0;
   #wake: () => void = () => {};
-  #isAlive = true;
 
   /** Which of the client's channels are listened to. */
   constructor(socket: WebSocket, channels: { readonly stdin: boolean; readonly tty: boolean }) {
     this.#socket = socket;
     socket.binaryType = "nodebuffer";
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary, channels));
-    socket.on("pong", () => {
-      this.#isAlive = true;
-    });
+    keepAlive(socket);
     // "close" follows and ends everything.
     socket.on("error", () => {});
-    const pings = setInterval(() => this.#ping(), pingIntervalMs);
     socket.once("close", () => {
-      clearInterval(pings);
       this.#closed.abort();
       this.#wake();
     });
@@ -122,16 +117,6 @@ export class ChannelSocket {
     return new Promise((resolve) => {
       this.#socket.send(message, { binary: true }, (error) => resolve(!error));
     });
-  }
-
-  /** A client that answers no ping is gone, even if its host has not said so. */
-  #ping(): void {
-    if (!this.#isAlive) {
-      this.#socket.terminate();
-      return;
-    }
-    this.#isAlive = false;
-    this.#socket.ping();
   }
 }
 

@@ -47,12 +47,12 @@ export class HttpsServer {
     noServer: true,
     perMessageDeflate: false,
     maxPayload: maxSocketMessageBytes,
-    handleProtocols: (_offered, request) => this.#protocols.get(request) ?? false,
   });
   readonly #addresses: string[] = [];
 
   constructor(options: HttpsServerOptions) {
     this.#options = options;
+    this.#sockets.on("headers", (headers, request) => headers.push(`Sec-WebSocket-Protocol: ${this.#protocols.get(request)}`));
   }
 
   /** HOST:PORT of each listener with its real port; known once `ready` was called. */
@@ -126,6 +126,8 @@ export class HttpsServer {
         return;
       }
       this.#protocols.set(request, protocol);
+      // The name of Kubernetes' tunnel has a slash, which ws would refuse.
+      delete request.headers["sec-websocket-protocol"];
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => void answer.run(webSocket, protocol));
     } catch (error) {
       this.#options.log.warn({ err: error, path: request.url }, "connection could not be served");

@@ -35,7 +35,7 @@ export async function attachToPod(call: Call): Promise<Connection> {
 }
 
 /** Older clients speak SPDY, which no library for this side does. */
-function requireWebSocket({ request }: Call): void {
+export function requireWebSocket({ request }: Call): void {
   const upgrade = request.headers.upgrade ?? "";
   if (upgrade.toLowerCase() === "websocket") return;
   throw new TesseraError(

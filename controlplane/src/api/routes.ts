@@ -8,6 +8,7 @@ import { patchObject } from "./patch.ts";
 import { bindPod, evictPod } from "./pod-binding.ts";
 import { attachToPod, execInPod } from "./pod-exec.ts";
 import { readPodLog } from "./pod-log.ts";
+import { forwardPorts } from "./pod-port-forward.ts";
 import { explainScheduling } from "./pod-scheduling.ts";
 import { getObject, listObjects } from "./read.ts";
 import { updateObject } from "./update.ts";
@@ -48,6 +49,8 @@ export const resourceRoutes: readonly ResourceRoute[] = [
   { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "attach", handle: attachToPod },
   { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "scheduling", handle: explainScheduling },
+  { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "portforward", handle: forwardPorts },
+  { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "portforward", handle: forwardPorts },
   { verb: "get", method: "GET", on: "object", resource: "nodes", subresource: "images", handle: listNodeImages },
   { verb: "create", method: "POST", on: "object", resource: "nodes", subresource: "images", handle: loadNodeImages },
 ];

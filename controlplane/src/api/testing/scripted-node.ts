@@ -11,6 +11,8 @@ export interface AgentSide {
   readonly received: AsyncIterable<Frame>;
   stdout(text: string | Buffer): Promise<void>;
   stderr(text: string): Promise<void>;
+  /** No more stdout, while stdin may go on. */
+  endOutput(): Promise<void>;
   exit(code: number): Promise<void>;
   fail(reason: string, message: string): Promise<void>;
   /** The connection to the node breaks. */
@@ -35,6 +37,7 @@ export class ScriptedNodes implements NodeStreams {
       received: toAgent,
       stdout: (text) => say({ $case: "stdout", value: Buffer.from(text) }),
       stderr: (text) => say({ $case: "stderr", value: Buffer.from(text) }),
+      endOutput: () => say({ $case: "stdoutClosed", value: {} }),
       exit: (code) => say({ $case: "exit", value: { code, reason: "", message: "" } }),
       fail: (reason, message) => say({ $case: "exit", value: { reason, message } }),
       cut: () => toApi.fail(lost()),

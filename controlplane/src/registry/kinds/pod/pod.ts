@@ -20,6 +20,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
   verbs: allVerbs,
   subresources: [
     { name: "attach", kind: { group: "", version: "v1", kind: "PodAttachOptions" }, verbs: ["create", "get"] },
+    { name: "portforward", kind: { group: "", version: "v1", kind: "PodPortForwardOptions" }, verbs: ["create", "get"] },
     { name: "binding", kind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
     { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
     { name: "exec", kind: { group: "", version: "v1", kind: "PodExecOptions" }, verbs: ["create", "get"] },
