@@ -151,6 +151,17 @@ describe("a pod with probes and hooks", () => {
     await eventually(() => !isReady(), seen);
   });
 
+  it("is probed like it was started, whatever has become of what its environment came from", async () => {
+    const env = [{ name: "MODE", valueFrom: { configMapKeyRef: { name: "given", key: "mode" } } }];
+    const key = { kind: "ConfigMap", namespace: "default", name: "given" } as const;
+    node.objects.set(key, { metadata: { resourceVersion: "1" }, data: { mode: "first" } });
+    run({ env, livenessProbe: probe("live") });
+    await pass("main_0 live", 1);
+    node.objects.set(key, undefined);
+    await pass("main_0 live", 3);
+    assert.deepEqual(told("Unhealthy"), []);
+  });
+
   it("is asked no more once it is being deleted, but for its readiness", async () => {
     run({ command: ["ignore-signals"], livenessProbe: probe("live"), readinessProbe: probe("ready") });
     await eventually(isReady, seen);

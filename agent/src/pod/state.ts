@@ -1,5 +1,5 @@
 import type { Container, ContainerStatus } from "@tessera/proto";
-import type { ContainerState as RuntimeContainer, SandboxState } from "@tessera/runtime-native";
+import type { ProcessSpec, ContainerState as RuntimeContainer, SandboxState } from "@tessera/runtime-native";
 import type { LocalImage } from "../images/index.ts";
 import type { ProbedContainer } from "../probes/prober.ts";
 import { type ProbeVerdict, verdictAgain, verdictAtStart } from "../probes/schedule.ts";
@@ -20,6 +20,8 @@ export interface PreparedContainer {
   readonly image: LocalImage;
   readonly lower: readonly string[];
   readonly user: ResolvedUser;
+  /** The first process, once it runs. */
+  readonly process?: ProcessSpec;
 }
 
 interface RunningAttempt {

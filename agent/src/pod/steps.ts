@@ -187,6 +187,7 @@ const EXECUTORS: Executors = {
     try {
       const running = await runtime.startContainer(want.uid, spec, signal);
       state.noteStarted(name, running.startedAtMs);
+      state.prepared.set(name, { ...prepared, process: spec.process });
     } catch (error) {
       if (!isStartError(error)) {
         state.noteUnclear(name);

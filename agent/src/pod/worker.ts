@@ -3,26 +3,26 @@ import { type ProcessSpec, type ContainerState as RuntimeContainer, RuntimeError
 import { withDeadline } from "../clock.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import { keyOf, type ObjectKey } from "../objects/referenced-objects.ts";
-import { runCommand } from "../probes/command.ts";
-import { type ActionTarget, runProbe } from "../probes/probe.ts";
+import { runProbe } from "../probes/probe.ts";
 import type { ProbeResult } from "../probes/probe-result.ts";
 import { Prober } from "../probes/prober.ts";
 import type { ProbeKind } from "../probes/schedule.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
-import { attemptFolders, buildProcess } from "./container-spec.ts";
+import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
+import { attemptFolders } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { describePlan, type Plan } from "./draft.ts";
 import { failureEvents } from "./failure-event.ts";
 import type { StepFailure } from "./observed.ts";
 import { planPod, podDeadlineMs, podOutcome } from "./plan.ts";
 import { EventReason, Waiting } from "./reasons.ts";
-import { attemptId, parseAttemptId } from "./record.ts";
+import { parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
 import { podStatus, statusChangesAt } from "./status.ts";
 import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
 import { StepError } from "./step-error.ts";
-import { containerUser, messageOf, podFacts, runStep, type StepContext } from "./steps.ts";
+import { messageOf, runStep, type StepContext } from "./steps.ts";
 import { logPath, type PodFolders, type RecordFile } from "./store.ts";
 import { readLogTail, readTerminationMessage } from "./termination-message.ts";
 import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
@@ -89,7 +89,7 @@ export class PodWorker {
     this.#file = file;
     this.#prober = new Prober({
       clock: deps.clock,
-      probe: (name, settings, signal) => runProbe(settings, this.#target(this.#container(name)), signal),
+      probe: (name, settings, signal) => runProbe(settings, actionTarget(this.#pod, this.#container(name)), signal),
       onVerdict: (name, attempt, verdict) => {
         this.#state.noteProbed(name, attempt, verdict);
         this.#wake();
@@ -183,21 +183,7 @@ export class PodWorker {
 
   /** The first process of a running container, for commands to be run like it. */
   async process(container: WantedContainer): Promise<ProcessSpec> {
-    const { images, accounts } = this.#deps;
-    const want = this.#want;
-    let prepared = this.#state.prepared.get(container.name);
-    if (prepared === undefined) {
-      // The agent was restarted since the container was started.
-      const image = await images.resolve(this.#state.container(container.name).image);
-      if (image === undefined) throw new TesseraError("NotFound", `the image of container "${container.name}" is no longer on this node`);
-      const lower = await images.prepareRootfs(image);
-      const user = containerUser(want, container, image, await accounts.read(lower));
-      prepared = { attempt: this.#state.container(container.name).attempt, image, lower, user };
-      if (this.#state.isRunning(container.name)) this.#state.prepared.set(container.name, prepared);
-    }
-    const { image, user } = prepared;
-    const { objects, node } = this.#deps;
-    return buildProcess({ want, container, image, user, objects, facts: podFacts({ want, state: this.#state, node }), node });
+    return await containerProcess(this.#pod, container);
   }
 
   /** Stops looking; the pod lives on. Resolves when no step is under way any more. */
@@ -242,17 +228,8 @@ export class PodWorker {
     return container;
   }
 
-  #target(container: WantedContainer): ActionTarget {
-    const { runtime, node } = this.#deps;
-    return {
-      address: this.#want.hostNetwork ? node.addresses[0] : this.#state.address,
-      spec: container.spec,
-      runCommand: async (command, signal) => {
-        const { attempt } = this.#state.container(container.name);
-        const target = { sandbox: this.#want.uid, container: attemptId(container.name, attempt), process: await this.process(container) };
-        return await runCommand(runtime, target, command, signal);
-      },
-    };
+  get #pod(): RunningPod {
+    return { ...this.#deps, want: this.#want, state: this.#state };
   }
 
   #tellProbeFailure(name: string, kind: ProbeKind, { outcome, message }: ProbeResult): void {
@@ -335,7 +312,7 @@ export class PodWorker {
 
   #context(): StepContext {
     const emit = (event: PodEvent) => this.#deps.reports.event(this.#want, event);
-    const target = (container: WantedContainer) => this.#target(container);
+    const target = (container: WantedContainer) => actionTarget(this.#pod, container);
     return { ...this.#deps, want: this.#want, state: this.#state, folders: this.#folders, file: this.#file, emit, target };
   }
 
