@@ -5,10 +5,12 @@ import type { Pods } from "./pods.ts";
 import { TestNode, until } from "./testing/harness.ts";
 import { container, deleted, pod } from "./testing/pod-builder.ts";
 
-/** Everything that a step can be about: an init container, a sidecar, volumes on disk and in memory, a container that is restarted. */
+const HOOKS = { postStart: { exec: { command: ["hello"] } }, preStop: { exec: { command: ["bye"] } } };
+
+/** Everything that a step can be about: hooks, an init container, a sidecar, volumes on disk and in memory, a container that is restarted. */
 const POD: Pod = pod("a", {
   initContainers: [container("setup", { command: ["exit 0"] }), container("proxy", { restartPolicy: "Always" })],
-  containers: [container("main"), container("side")],
+  containers: [container("main", { lifecycle: HOOKS }), container("side")],
   volumes: [
     { name: "scratch", emptyDir: {} },
     { name: "memory", emptyDir: { medium: "Memory" } },

@@ -24,7 +24,7 @@ export function validateContainers(spec: PodSpec, volumeNames: ReadonlySet<strin
     const name = container.name ?? "";
     if (names.has(name)) faults.push(duplicate(`${path}.name`, name));
     names.add(name);
-    faults.push(...validateContainer(container, path, volumeNames), ...validateLifeOf(container, path, isInit));
+    faults.push(...validateContainer(container, path, volumeNames), ...validateLifeOf(container, path, { isInit, os: spec.os?.name }));
   }
   return [...faults, ...validateHostPorts(spec, all)];
 }
@@ -54,14 +54,14 @@ function validateContainer(container: Container, path: string, volumeNames: Read
 }
 
 /** What may differ between init containers, sidecars and the rest: how they start, are watched and end. */
-function validateLifeOf(container: Container, path: string, isInit: boolean): Fault[] {
+function validateLifeOf(container: Container, path: string, { isInit, os }: { isInit: boolean; os: string | undefined }): Fault[] {
   const isSidecar = isInit && container.restartPolicy === "Always";
   const faults: Fault[] = [];
   if (container.restartPolicy !== undefined && !isSidecar) {
     if (isInit) faults.push(notSupported(`${path}.restartPolicy`, container.restartPolicy, ["Always"]));
     else faults.push(forbidden(`${path}.restartPolicy`, "may not be set for non-init containers"));
   }
-  if (!isInit || isSidecar) return [...faults, ...validateContainerProbes(container, path), ...validateLifecycle(container, path)];
+  if (!isInit || isSidecar) return [...faults, ...validateContainerProbes(container, path), ...validateLifecycle(container, path, os)];
   for (const field of ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] as const) {
     if (container[field] !== undefined)
       faults.push(forbidden(`${path}.${field}`, "may not be set for init containers without restartPolicy=Always"));

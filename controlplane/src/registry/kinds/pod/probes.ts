@@ -1,5 +1,5 @@
 import type { Container, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction } from "@tessera/proto";
-import { type Fault, forbidden, invalid, required } from "../../faults.ts";
+import { type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
 import { checkPortName } from "../../names.ts";
 import { isPort } from "./ports.ts";
 
@@ -35,12 +35,46 @@ function validateProbe(probe: Probe, path: string): Fault[] {
   return faults;
 }
 
-export function validateLifecycle(container: Container, path: string): Fault[] {
-  return (["postStart", "preStop"] as const).flatMap((field) => {
+export function validateLifecycle(container: Container, path: string, os: string | undefined): Fault[] {
+  const faults = (["postStart", "preStop"] as const).flatMap((field) => {
     const handler = container.lifecycle?.[field];
     return handler === undefined ? [] : validateHandler(handler, ["exec", "httpGet", "tcpSocket", "sleep"], `${path}.lifecycle.${field}`);
   });
+  const signal = container.lifecycle?.stopSignal;
+  if (signal === undefined) return faults;
+  const at = `${path}.lifecycle.stopSignal`;
+  if (!os) faults.push(forbidden(at, "may not be set for containers with empty `spec.os.name`"));
+  if (!STOP_SIGNALS.includes(signal)) faults.push(notSupported(at, signal, STOP_SIGNALS));
+  return faults;
 }
+
+const upTo = (count: number) => Array.from({ length: count }, (_, place) => place + 1);
+
+/** Linux' signals by name, the real-time ones counted from their first and their last. */
+const STOP_SIGNALS: readonly string[] = [
+  ...[
+    "ABRT",
+    "ALRM",
+    "BUS",
+    "CHLD",
+    "CONT",
+    "FPE",
+    "HUP",
+    "ILL",
+    "INT",
+    "IO",
+    "IOT",
+    "KILL",
+    "PIPE",
+    "POLL",
+    "PROF",
+    "PWR",
+    "QUIT",
+    "SEGV",
+  ],
+  ...["STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ"],
+  ...["RTMIN", ...upTo(15).map((n) => `RTMIN+${n}`), ...upTo(14).map((n) => `RTMAX-${n}`), "RTMAX"],
+].map((name) => `SIG${name}`);
 
 type Handler = Probe & LifecycleHandler;
 

@@ -178,6 +178,14 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     container({ livenessProbe: { ...probe, successThreshold: 2 } }),
     /successThreshold: Invalid value: 2: must be 1/,
   ],
+  "a stop signal is one of Linux'": [
+    { ...container({ lifecycle: { stopSignal: "SIGNAL" } }), os: { name: "linux" } },
+    /lifecycle\.stopSignal: Unsupported value: "SIGNAL": supported values: "SIGABRT", /,
+  ],
+  "a stop signal needs to know the system": [
+    container({ lifecycle: { stopSignal: "SIGRTMIN+3" } }),
+    "spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`",
+  ],
   "init containers are not probed": [
     { initContainers: [{ name: "i", image: "i", livenessProbe: probe }] },
     /initContainers\[0\]\.livenessProbe: Forbidden: may not be set for init containers without restartPolicy=Always/,
