@@ -1,8 +1,10 @@
 /** `npm run bench [-- NAME ...]`: runs the benchmarks named, or all, and prints one JSON line per figure. */
+import { benchMemory } from "./memory.ts";
 import { benchPodStart } from "./pod-start.ts";
+import { benchPodsAtOnce } from "./pods-at-once.ts";
 import { benchScheduler } from "./scheduler.ts";
 
-const benchmarks = { "pod-start": benchPodStart, scheduler: benchScheduler };
+const benchmarks = { "pod-start": benchPodStart, "pods-at-once": benchPodsAtOnce, memory: benchMemory, scheduler: benchScheduler };
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(benchmarks, name));
