@@ -60,7 +60,7 @@ tsctl exec -i hello -- sh -c 'cat > /tmp/data' < data`,
         sizes: tty && context.terminal !== undefined ? terminalSizes(context.terminal, ended.signal) : undefined,
       });
     } catch (error) {
-      return await explain(error, context);
+      return await explainBroken(error, context);
     } finally {
       ended.abort();
       context.input.destroy();
@@ -68,7 +68,8 @@ tsctl exec -i hello -- sh -c 'cat > /tmp/data' < data`,
   },
 });
 
-async function explain(error: unknown, context: CommandContext): Promise<number> {
+/** What a broken stream means for the exit code. */
+export async function explainBroken(error: unknown, context: CommandContext): Promise<number> {
   if (context.signal.aborted || isCancellation(error)) return 130;
   if (!(error instanceof TesseraError) || error.reason !== "ServiceUnavailable") throw error;
   await context.err.write(`error: ${error.message}\n`);
@@ -76,7 +77,11 @@ async function explain(error: unknown, context: CommandContext): Promise<number>
 }
 
 /** The server would say it as well, but not which containers there are. */
-async function chooseContainer({ pod, quiet }: ExecOptions, cluster: ClusterContext, context: CommandContext): Promise<string> {
+export async function chooseContainer(
+  { pod, quiet }: Pick<ExecOptions, "pod" | "quiet">,
+  cluster: ClusterContext,
+  context: CommandContext,
+): Promise<string> {
   const path = `/api/v1/namespaces/${encodeURIComponent(cluster.namespace)}/pods/${encodeURIComponent(pod)}`;
   const object = await cluster.api.request<Pod>("GET", path, { signal: context.signal });
   const names = (object.spec?.containers ?? []).map((container) => container.name ?? "");

@@ -1,6 +1,7 @@
 import type { AnyCommand } from "../command.ts";
 import { apiResourcesCommand } from "./api-resources.ts";
 import { applyCommand } from "./apply.ts";
+import { attachCommand } from "./attach.ts";
 import { completionCommand } from "./completion.ts";
 import { deleteCommand } from "./delete.ts";
 import { describeCommand } from "./describe.ts";
@@ -17,6 +18,7 @@ import { getCommand } from "./get.ts";
 import { imageLoadCommand } from "./image-load.ts";
 import { imageLsCommand } from "./image-ls.ts";
 import { logsCommand } from "./logs.ts";
+import { portForwardCommand } from "./port-forward.ts";
 import { topNodeCommand } from "./top-node.ts";
 import { topPodCommand } from "./top-pod.ts";
 import { versionCommand } from "./version.ts";
@@ -29,6 +31,8 @@ export const commands: readonly AnyCommand[] = [
   describeCommand,
   logsCommand,
   execCommand,
+  attachCommand,
+  portForwardCommand,
   deleteCommand,
   waitCommand,
   eventsCommand,
