@@ -171,6 +171,19 @@ test("kill ends the process and its exit code says so", async () => {
   assert.deepEqual(await session.exited, { exitCode: 137 });
 });
 
+test("what a killed command has started goes with it", async () => {
+  const { session } = await run("sleep 5432; true");
+  const sleeps = async () => {
+    const { output, session: look } = await run("ps -o args | grep -c '[s]leep 5432$'");
+    await look.exited;
+    return output.text.trim();
+  };
+  await until("it sleeps", async () => (await sleeps()) === "1");
+  session.kill();
+  await session.exited;
+  await until("nobody sleeps", async () => (await sleeps()) === "0");
+});
+
 for (const [name, argv, reason, errno] of [
   ["a missing command", ["no-such-command"], "CommandNotFound", 2],
   ["a missing path", ["/bin/no-such-command"], "CommandNotFound", 2],

@@ -163,7 +163,7 @@ handle_exec_kill (struct ts_connection *connection)
     return;
   for (struct ts_exec *exec = connection->shim->execs; exec; exec = exec->next)
     if (!exec->ended && exec->pid > 0 && (uint32_t) exec->pid == target.pid)
-      kill (exec->pid, SIGKILL);
+      ts_kill_exec (exec);
   ts_send_ok (connection, connection->frame.request);
 }
 

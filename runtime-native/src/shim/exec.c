@@ -236,7 +236,7 @@ exec_launched (struct ts_launch *launch)
   exec->pid = launch->pid;
   if (!exec->connection)
     {
-      kill (exec->pid, SIGKILL);
+      ts_kill_exec (exec);
       return;
     }
   begin = ts_begin_frame (&frame, TS_FRAME_EXEC_STARTED, exec->request);
@@ -248,6 +248,14 @@ exec_launched (struct ts_launch *launch)
 }
 
 /* ---- end ---- */
+
+void
+ts_kill_exec (const struct ts_exec *exec)
+{
+  /* It leads a session: a shell that is killed takes along what it waits for. */
+  if (kill (-exec->pid, SIGKILL) < 0)
+    kill (exec->pid, SIGKILL);
+}
 
 void
 ts_exec_ended (struct ts_exec *exec, int status)
@@ -276,5 +284,5 @@ ts_leave_exec (struct ts_connection *connection)
   ts_close_input (&exec->input);
   /* Not reaped yet, so the pid is still its; one that is not known yet is killed when it is. */
   if (exec->pid > 0)
-    kill (exec->pid, SIGKILL);
+    ts_kill_exec (exec);
 }

@@ -243,6 +243,8 @@ void ts_container_ended (struct ts_container *container, int status);
 void ts_kill_container (struct ts_container *container, int signal_number);
 void ts_forget_container (struct ts_container *container);
 void ts_put_container_state (struct ts_buffer *buffer, const struct ts_container *container);
+/* Kills a process that runs and was not reaped yet, and its process group. */
+void ts_kill_exec (const struct ts_exec *exec);
 /* Both drop what refers to a connection that is being closed. */
 void ts_leave_containers (struct ts_connection *connection);
 void ts_leave_exec (struct ts_connection *connection);
