@@ -1,10 +1,11 @@
-import { connect } from "node:net";
+import { type LookupAddress, promises } from "node:dns";
+import { connect, type LookupFunction } from "node:net";
 
 /** Opens a TCP connection and closes it again. Throws with the address when it does not open. */
 export async function dial(host: string, port: number, signal: AbortSignal): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
-      const socket = connect({ host, port, signal }, () => {
+      const socket = connect({ host, port, signal, lookup: lookUpHost }, () => {
         resolve();
         socket.destroy();
       });
@@ -14,6 +15,30 @@ export async function dial(host: string, port: number, signal: AbortSignal): Pro
     if (signal.aborted) throw signal.reason;
     throw new Error(explainDial(error, `${host.includes(":") ? `[${host}]` : host}:${port}`), { cause: error });
   }
+}
+
+const RESOLVER_TIMEOUT_MS = 2_000;
+
+/**
+ * Finds the address of a host that a probe names. Asks the name servers itself: the C library would hold one of the process' few threads
+ * for as long as they are silent, and file operations of all pods need those. Names in the node's hosts file are not found but localhost.
+ */
+export const lookUpHost: LookupFunction = (hostname, { all }, callback) => {
+  void findAddresses(hostname).then((addresses) => {
+    const [first] = addresses;
+    const error: NodeJS.ErrnoException = Object.assign(new Error(`no address found for host "${hostname}"`), { code: "ENOTFOUND" });
+    if (first === undefined) callback(error, []);
+    else if (all) callback(null, addresses);
+    else callback(null, first.address, first.family);
+  });
+};
+
+async function findAddresses(hostname: string): Promise<LookupAddress[]> {
+  if (hostname === "localhost") return [{ address: "127.0.0.1", family: 4 }];
+  const resolver = new promises.Resolver({ timeout: RESOLVER_TIMEOUT_MS, tries: 1 });
+  // A name without addresses of one kind may have some of the other.
+  const [four, six] = await Promise.all([resolver.resolve4(hostname).catch(() => []), resolver.resolve6(hostname).catch(() => [])]);
+  return [...four.map((address) => ({ address, family: 4 })), ...six.map((address) => ({ address, family: 6 }))];
 }
 
 const WORDS: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { HTTPGetAction } from "@tessera/proto";
-import { explainDial } from "./dial.ts";
+import { explainDial, lookUpHost } from "./dial.ts";
 import { LONGEST_ANSWER_BYTES, USER_AGENT } from "./probe-result.ts";
 
 const MOST_REDIRECTS = 10;
@@ -73,6 +73,7 @@ async function send(url: URL, path: string, headers: Record<string, string | str
     path,
     headers,
     agent: false,
+    lookup: lookUpHost,
     signal,
     rejectUnauthorized: false,
   };

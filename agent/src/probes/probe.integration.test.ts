@@ -137,6 +137,14 @@ describe("an httpGet probe", () => {
     assert.equal((await look({ httpGet: { port, scheme: "HTTP" } })).outcome, "failure");
   });
 
+  it("finds the host that it names, or says that there is none", async () => {
+    const port = await serve((_request, response) => response.end());
+    assert.equal((await look({ httpGet: { port, host: "localhost" } }, { address: "192.0.2.1" })).outcome, "success");
+    const result = await look({ httpGet: { port, host: "no-such-host.invalid", path: "/" }, timeoutSeconds: 5 });
+    assert.equal(result.outcome, "failure");
+    assert.match(result.message, /no address found for host "no-such-host\.invalid"/);
+  });
+
   it("says that the container has no port of that name", async () => {
     const result = await look({ httpGet: { port: "web" } });
     assert.deepEqual(result, { outcome: "failure", message: 'container "main" has no port named "web"' });

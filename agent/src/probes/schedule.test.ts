@@ -150,6 +150,16 @@ describe("the times of probes", () => {
     assert.equal(nextProbeAtMs(probe, 1_000, 7_500), 7_500);
   });
 
+  it("are not put off when the node's clock is set back", () => {
+    const probe = settings("liveness", { initialDelaySeconds: 5, periodSeconds: 2 });
+    assert.equal(firstProbeAtMs(probe, 1_000_000, 1_000), 6_000);
+    assert.equal(nextProbeAtMs(probe, 1_000_000, 1_000), 3_000);
+  });
+
+  it("are never beyond what a timer can wait", () => {
+    assert.equal(settings("liveness", { timeoutSeconds: 2 ** 31 - 1 }).timeoutMs, 2 ** 31 - 1);
+  });
+
   it("are Kubernetes' when the probe does not say", () => {
     const { periodMs, timeoutMs, initialDelayMs, successThreshold, failureThreshold } = settings("liveness", {
       periodSeconds: 0,

@@ -55,6 +55,9 @@ export function probesOf(container: Container): readonly ProbeSettings[] {
   });
 }
 
+/** Beyond this a timer of Node fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 function toSettings(kind: ProbeKind, probe: Probe): ProbeSettings {
   const { exec, httpGet, tcpSocket, grpc } = probe;
   return {
@@ -62,7 +65,7 @@ function toSettings(kind: ProbeKind, probe: Probe): ProbeSettings {
     action: { exec, httpGet, tcpSocket, grpc },
     initialDelayMs: (probe.initialDelaySeconds ?? 0) * 1000,
     periodMs: (probe.periodSeconds || 10) * 1000,
-    timeoutMs: (probe.timeoutSeconds || 1) * 1000,
+    timeoutMs: Math.min((probe.timeoutSeconds || 1) * 1000, LONGEST_TIMER_MS),
     successThreshold: probe.successThreshold || 1,
     failureThreshold: probe.failureThreshold || 3,
     graceSeconds: probe.terminationGracePeriodSeconds,
@@ -101,13 +104,18 @@ export function isDue(kind: ProbeKind, tallies: Tallies): boolean {
   return kind === "startup" ? !hasStarted : hasStarted;
 }
 
+/** Never later than the delay from now, lest a container from before the node's clock was set back is never probed. */
 export function firstProbeAtMs({ initialDelayMs }: ProbeSettings, startedAtMs: number, nowMs: number): number {
-  return Math.max(startedAtMs + initialDelayMs, nowMs);
+  return within(startedAtMs + initialDelayMs, nowMs, nowMs + initialDelayMs);
 }
 
 /** A probe that takes longer than its period is not run twice at once, and what was missed is not made up for. */
 export function nextProbeAtMs({ periodMs }: ProbeSettings, beganAtMs: number, nowMs: number): number {
-  return Math.max(beganAtMs + periodMs, nowMs);
+  return within(beganAtMs + periodMs, nowMs, nowMs + periodMs);
+}
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
 }
 
 export function verdictOf(probes: readonly ProbeSettings[], tallies: Tallies): ProbeVerdict {
