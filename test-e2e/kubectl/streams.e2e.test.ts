@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { exampleImage, kubeconfigPath, until } from "../harness/cluster.ts";
+import { forwarding } from "../harness/forwarding.ts";
+import { run as runProgram } from "../harness/run.ts";
+import { scenario, shellPod } from "../harness/scenario.ts";
+
+const programs = ["kubectl", "tsctl"] as const;
+const run = ["--image", exampleImage, "--restart=Never", "--quiet"];
+
+scenario("kubectl run -i --rm pipes through a container and exits as it does", async (cluster) => {
+  const text = "line\n".repeat(400_000);
+  const piped = await cluster.kubectl(["run", "-i", "--rm", "pipe", ...run, "--", "cat"], { input: text });
+  assert.equal(piped.code, 0, piped.stderr);
+  assert.equal(piped.stdout, text);
+  const failed = await cluster.kubectl(["run", "--attach", "--rm", "fails", ...run, "--", "sh", "-c", "sleep 1; echo out; exit 7"]);
+  assert.deepEqual([failed.code, failed.stdout], [7, "out\n"]);
+});
+
+scenario("kubectl run -it has a terminal", async (cluster) => {
+  // script gives kubectl a terminal of its own.
+  const command = `kubectl -n ${cluster.namespace} run -it --rm term ${run.join(" ")} -- sh -c 'sleep 1; tty; exit 3'`;
+  const { code, stdout } = await runProgram("script", ["-qec", command, "/dev/null"], { env: { KUBECONFIG: kubeconfigPath } });
+  assert.equal(code, 3, stdout);
+  assert.match(stdout, /\/dev\/pts\/0/);
+});
+
+for (const program of programs) {
+  scenario(`${program} attach joins a container's own process and leaves it running`, async (cluster) => {
+    await cluster.apply(shellPod("asks", "while read line; do echo got $line; done", { container: { stdin: true } }));
+    await cluster.waitReady("asks");
+    for (const word of ["one", "two"]) {
+      const { code, stderr } = await cluster[program](["attach", "-i", "asks"], { input: `${word}\n` });
+      assert.equal(code, 0, stderr);
+    }
+    await until("both words are in the log", async () => {
+      const log = await cluster.kubectlOk(["logs", "asks"]);
+      return log === "got one\ngot two\n" ? log : undefined;
+    });
+    assert.equal((await cluster.getPod("asks")).status.containerStatuses?.[0]?.restartCount, 0);
+  });
+
+  scenario(`${program} port-forward carries many connections and much data`, async (cluster) => {
+    const script = "mkdir /www; head -c 8000000 /dev/urandom > /www/big; md5sum < /www/big > /www/sum; exec httpd -f -p 80 -h /www";
+    await cluster.apply(shellPod("web", script));
+    await cluster.waitReady("web");
+    await using tunnel = await forwarding(program, cluster.namespace, "web", [80, 81]);
+    const get = async (path: string) => {
+      const response = await fetch(`${tunnel.url(80)}${path}`, { headers: { connection: "close" } });
+      assert.equal(response.status, 200);
+      return Buffer.from(await response.arrayBuffer());
+    };
+    const sum = await until("the server listens", async () => (await get("/sum")).toString().split(" ")[0]);
+    const answers = await Promise.all(Array.from({ length: 20 }, async (_, i) => await get(i % 4 === 0 ? "/big" : "/sum")));
+    for (const [i, answer] of answers.entries()) {
+      if (i % 4 === 0) assert.equal(createHash("md5").update(answer).digest("hex"), sum);
+      else assert.ok(answer.toString().startsWith(sum));
+    }
+    await assert.rejects(fetch(tunnel.url(81)));
+    await until("the refusal is said", async () => /connect to port: localhost:81: connection refused/.test(tunnel.output()) || undefined);
+    // kubectl ends itself after an error; that the tunnel would live on is tested beside the server.
+    if (program === "tsctl") assert.ok((await get("/sum")).toString().startsWith(sum));
+  });
+}
+
+scenario("port-forward reaches a pod in the node's network", async (cluster) => {
+  const script = "mkdir /www; echo hello > /www/hello; exec httpd -f -p 127.0.0.1:18080 -h /www";
+  await cluster.apply(shellPod("host", script, { pod: { hostNetwork: true } }));
+  await cluster.waitReady("host");
+  await using tunnel = await forwarding("tsctl", cluster.namespace, "host", [18_080]);
+  const answer = await until("the server listens", async () => await (await fetch(`${tunnel.url(18_080)}/hello`)).text());
+  assert.equal(answer, "hello\n");
+});
+
+scenario("kubectl cp copies folders both ways", async (cluster) => {
+  const folder = await mkdtemp(join(tmpdir(), "tessera-cp-"));
+  try {
+    await mkdir(join(folder, "there/below"), { recursive: true });
+    const content = randomBytes(3_000_000);
+    await writeFile(join(folder, "there/below/data"), content);
+    await cluster.apply(shellPod("box", "exec sleep 1000"));
+    await cluster.waitReady("box");
+    await cluster.kubectlOk(["cp", join(folder, "there"), "box:/tmp/there"]);
+    await cluster.kubectlOk(["cp", "box:/tmp/there", join(folder, "back")]);
+    assert.ok((await readFile(join(folder, "back/below/data"))).equals(content));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
