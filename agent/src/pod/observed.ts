@@ -1,5 +1,5 @@
 import type { ProbeVerdict } from "../probes/schedule.ts";
-import type { Acquisition, ContainerExit } from "./record.ts";
+import type { Acquisition, ContainerExit, PodEnd } from "./record.ts";
 
 /** Whether a thing is there. "unclear": it was begun before the agent was killed, or its making failed half-way. */
 export type Presence = "none" | "there" | "unclear";
@@ -18,8 +18,8 @@ export interface ObservedPod {
   readonly busy: ReadonlySet<string>;
   readonly killAtMs: number | undefined;
   readonly startTimeMs: number;
-  /** The pod's deadline has passed: whatever its containers do, it has failed. */
-  readonly overdue: boolean;
+  /** Why the pod was ended: whatever its containers do, it has failed. */
+  readonly ended: PodEnd | undefined;
 }
 
 export interface ObservedContainer {

@@ -22,7 +22,7 @@ const NEW: ObservedPod = {
   busy: new Set(),
   killAtMs: undefined,
   startTimeMs: NOW,
-  overdue: false,
+  ended: undefined,
 };
 /** Of a running container: nothing is due and no probe has anything to say. */
 const STEADY = {
@@ -291,7 +291,7 @@ describe("a pod's outcome", () => {
       const code = exitCodes[place];
       return [name, code === undefined ? running() : exited(code)];
     });
-    return podOutcome(want, { overdue: false, containers: new Map(all) });
+    return podOutcome(want, { ended: undefined, containers: new Map(all) });
   };
 
   it("is none while a container runs or will run again", () => {

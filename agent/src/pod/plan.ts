@@ -25,8 +25,8 @@ export function podDeadlineMs(want: WantedPod, have: Pick<ObservedPod, "startTim
 }
 
 /** How a pod whose containers are not to run again has ended; undefined while it has not. */
-export function podOutcome(want: WantedPod, have: Pick<ObservedPod, "containers" | "overdue">): "Succeeded" | "Failed" | undefined {
-  if (have.overdue) return "Failed";
+export function podOutcome(want: WantedPod, have: Pick<ObservedPod, "containers" | "ended">): "Succeeded" | "Failed" | undefined {
+  if (have.ended !== undefined) return "Failed";
   for (const container of want.init) {
     const exit = container.kind === "init" ? finalExit(container, have) : undefined;
     if (exit !== undefined && exit.exitCode !== 0) return allEnded(want.apps, have) ? "Failed" : undefined;
@@ -192,7 +192,8 @@ function planStart({ name }: WantedContainer, draft: Draft, attempt: number, can
 
 /** The pod ended by itself: it keeps its record, status and logs until its object is deleted, and gives everything else back. */
 function planRetirement(want: WantedPod, draft: Draft): void {
-  const because = draft.have.overdue ? "the pod's deadline has passed" : "the pod has ended";
+  const { ended } = draft.have;
+  const because = ended === undefined ? "the pod has ended" : `${ended.reason}: ${ended.message}`;
   if (!planStopAll(want, draft, { because })) return;
   for (const [container, { attempt, state }] of draft.have.containers) {
     if (state.is === "exited" && !state.forgotten) draft.add({ do: "forgetContainer", container, attempt, because });

@@ -48,6 +48,7 @@ export const NotReady = {
 /** `status.reason` of a pod. */
 export const PodReason = {
   deadlineExceeded: "DeadlineExceeded",
+  evicted: "Evicted",
 } as const;
 
 /** Reasons of Events about pods. */
@@ -61,7 +62,6 @@ export const EventReason = {
   unhealthy: "Unhealthy",
   failedPostStart: "FailedPostStartHook",
   failedPreStop: "FailedPreStopHook",
-  deadlineExceeded: "DeadlineExceeded",
   backOff: "BackOff",
   failed: "Failed",
   failedMount: "FailedMount",

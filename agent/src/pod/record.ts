@@ -13,8 +13,8 @@ export interface PodRecord {
   begun: Acquisition[];
   /** When the agent first saw the pod. */
   startTimeMs: number;
-  /** The pod's deadline has passed. */
-  overdue?: boolean;
+  /** Why the pod was ended; not there while nobody but its containers ends it. */
+  ended?: PodEnd;
   /** When running containers are killed, once termination has begun. */
   killAtMs?: number;
   /** The address the pod has, or had. */
@@ -22,6 +22,12 @@ export interface PodRecord {
   containers: Record<string, ContainerRecord>;
   /** The last status that was reported. */
   status?: PodStatus;
+}
+
+/** What makes a pod fail whatever its containers do: its deadline, or that it took too much. As its status says it. */
+export interface PodEnd {
+  readonly reason: string;
+  readonly message: string;
 }
 
 export type Acquisition = "address" | "netns" | "volumes" | "sandbox";

@@ -11,7 +11,8 @@ export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void
   const { phase, initContainerStatuses, containerStatuses } = pod.status ?? {};
   if (phase !== "Running" && phase !== "Succeeded" && phase !== "Failed") return;
   record.startTimeMs = Date.parse(pod.status?.startTime ?? "") || nowMs;
-  if (phase === "Failed" && pod.status?.reason === PodReason.deadlineExceeded) record.overdue = true;
+  const { reason = "", message = "" } = pod.status ?? {};
+  if (phase === "Failed" && (reason === PodReason.deadlineExceeded || reason === PodReason.evicted)) record.ended = { reason, message };
   for (const status of [...(initContainerStatuses ?? []), ...(containerStatuses ?? [])]) {
     const exit = lastKnownExit(status, nowMs);
     if (exit === undefined || !status.name) continue;

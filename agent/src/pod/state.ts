@@ -9,7 +9,7 @@ import { nextBackoffMs } from "./backoff.ts";
 import type { ObservedContainer, ObservedPod, ObservedState, Presence, StepFailure } from "./observed.ts";
 import { podOutcome } from "./plan.ts";
 import { Terminated } from "./reasons.ts";
-import { type Acquisition, attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
+import { type Acquisition, attemptId, type ContainerExit, type ContainerRecord, type PodEnd, type PodRecord } from "./record.ts";
 import type { WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
@@ -124,8 +124,8 @@ export class PodState implements ObservedPod {
     return this.record.startTimeMs;
   }
 
-  get overdue(): boolean {
-    return this.record.overdue ?? false;
+  get ended(): PodEnd | undefined {
+    return this.record.ended;
   }
 
   get containers(): ReadonlyMap<string, ObservedContainer> {

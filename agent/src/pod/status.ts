@@ -4,7 +4,7 @@ import { containerId } from "./container-id.ts";
 import type { ObservedPod, ObservedState, StepFailure } from "./observed.ts";
 import { hasStarted, podOutcome, restarts } from "./plan.ts";
 import { qosClass } from "./qos.ts";
-import { Condition, NotReady, PodReason, Terminated, Waiting } from "./reasons.ts";
+import { Condition, NotReady, Terminated, Waiting } from "./reasons.ts";
 import { attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
 import { allContainers, type WantedContainer, type WantedPod } from "./wanted.ts";
 
@@ -31,7 +31,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const podAddresses = want.hostNetwork ? hostAddresses : podAddress(inputs);
   const status: PodStatus = {
     phase,
-    ...(have.overdue && phase === "Failed" ? OVERDUE : {}),
+    ...(phase === "Failed" ? have.ended : {}),
     conditions: conditions(inputs, phase, init, apps),
     hostIP: hostAddresses[0],
     hostIPs: hostIPs.length > 0 ? hostIPs : undefined,
@@ -47,8 +47,6 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   // Through JSON, so that the value equals what a reader of the report gets: without undefined fields.
   return JSON.parse(JSON.stringify(status)) as PodStatus;
 }
-
-const OVERDUE = { reason: PodReason.deadlineExceeded, message: "Pod was active on the node longer than the specified deadline" };
 
 /** When the status changes though nothing happens: a full error gives way to the word for backing off. */
 export function statusChangesAt({ want, have, nowMs }: StatusInputs): number | undefined {

@@ -8,6 +8,7 @@ import type { ProbeResult } from "../probes/probe-result.ts";
 import { Prober } from "../probes/prober.ts";
 import type { ProbeKind } from "../probes/schedule.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
+import { type LimitedFolder, limitedFolders, SizeLimits } from "../volumes/size-limits.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
 import { attemptFolders } from "./container-spec.ts";
@@ -16,8 +17,8 @@ import { describePlan, type Plan } from "./draft.ts";
 import { failureEvents } from "./failure-event.ts";
 import type { StepFailure } from "./observed.ts";
 import { planPod, podDeadlineMs, podOutcome } from "./plan.ts";
-import { EventReason, Waiting } from "./reasons.ts";
-import { parseAttemptId } from "./record.ts";
+import { EventReason, PodReason, Waiting } from "./reasons.ts";
+import { type PodEnd, parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
 import { podStatus, statusChangesAt } from "./status.ts";
 import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
@@ -68,6 +69,7 @@ export class PodWorker {
   readonly #folders: PodFolders;
   readonly #file: RecordFile;
   readonly #prober: Prober;
+  readonly #sizeLimits: SizeLimits;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
   /** Exits that were heard of while the container's start was still under way. */
@@ -87,6 +89,11 @@ export class PodWorker {
     this.#state = state;
     this.#folders = folders;
     this.#file = file;
+    this.#sizeLimits = new SizeLimits({
+      clock: deps.clock,
+      onExceeded: (message) => this.#evict(message),
+      onError: (error) => deps.log.warn({ pod: want.uid, err: error }, "could not tell how large the pod's volumes are"),
+    });
     this.#prober = new Prober({
       clock: deps.clock,
       probe: (name, settings, signal) => runProbe(settings, actionTarget(this.#pod, this.#container(name)), signal),
@@ -192,6 +199,7 @@ export class PodWorker {
     this.#stopping.abort();
     this.#cancelTimer?.();
     this.#prober.stop();
+    this.#sizeLimits.stop();
     await Promise.all([...this.#running.values()].map((running) => running.done));
     await this.#file.settled();
   }
@@ -216,10 +224,29 @@ export class PodWorker {
     const deadlineMs = podDeadlineMs(this.#want, this.#state);
     if (deadlineMs === undefined || nowMs < deadlineMs || this.#want.desire.is !== "run") return;
     if (podOutcome(this.#want, this.#state) !== undefined) return;
-    this.#state.record.overdue = true;
-    this.#emit("Normal", EventReason.deadlineExceeded, "Pod was active on the node longer than the specified deadline");
+    this.#endPod("Normal", {
+      reason: PodReason.deadlineExceeded,
+      message: "Pod was active on the node longer than the specified deadline",
+    });
+  }
+
+  /** The pod fails, whatever its containers do. */
+  #endPod(type: PodEvent["type"], end: PodEnd): void {
+    this.#state.record.ended = end;
+    this.#emit(type, end.reason, end.message);
     this.#cancelSetUp();
     this.#saveSoon(true);
+  }
+
+  #evict(message: string): void {
+    if (this.#ended || this.#want.desire.is !== "run" || podOutcome(this.#want, this.#state) !== undefined) return;
+    this.#endPod("Warning", { reason: PodReason.evicted, message });
+    this.#wake();
+  }
+
+  #limitedFolders(): LimitedFolder[] {
+    const isActive = this.#want.desire.is === "run" && podOutcome(this.#want, this.#state) === undefined;
+    return isActive ? limitedFolders(this.#want.pod.spec?.volumes ?? [], this.#state.preparedVolumes) : [];
   }
 
   #container(name: string): WantedContainer {
@@ -266,6 +293,7 @@ export class PodWorker {
     if (plan.steps.length > 0) log.debug({ pod: this.#want.uid, plan: describePlan(plan) }, "plan");
     for (const step of plan.steps) this.#begin(step);
     this.#prober.follow(this.#state.probed(this.#want));
+    this.#sizeLimits.follow(this.#limitedFolders());
     this.#report(nowMs);
     for (const listener of this.#listeners) listener();
     if (plan.gone) this.#finish();
@@ -426,6 +454,7 @@ export class PodWorker {
     this.#ended = true;
     this.#cancelTimer?.();
     this.#prober.stop();
+    this.#sizeLimits.stop();
     this.#deps.reports.gone(this.#want);
     for (const listener of this.#listeners) listener();
   }

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { Pods } from "./pods.ts";
+import { TestNode, until } from "./testing/harness.ts";
+import { pod } from "./testing/pod-builder.ts";
+
+describe("a pod whose emptyDir outgrows its limit", () => {
+  let node: TestNode;
+  let pods: Pods;
+  beforeEach(async () => {
+    node = await TestNode.make();
+    pods = await node.agent();
+  });
+  afterEach(async () => {
+    await pods.stop();
+    await node.remove();
+  });
+
+  const status = () => node.statuses.get("uid-a");
+  const seen = () => ({ status: status(), events: node.events });
+  const message = 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".';
+
+  /** Waits for a condition while time passes. */
+  const eventually = (condition: () => boolean) =>
+    until(() => {
+      node.clock.advance(500);
+      return condition();
+    }, seen);
+
+  it("is evicted: it fails, says why, is stopped and stays so", async () => {
+    pods.assign(pod("a", { volumes: [{ name: "scratch", emptyDir: { sizeLimit: "1Mi" } }] }));
+    await eventually(() => status()?.phase === "Running");
+    await writeFile(join(node.folder, "pods/uid-a/volumes/empty-dir/scratch/large"), Buffer.alloc(2 << 20, 1));
+    await eventually(() => status()?.phase === "Failed");
+    assert.deepEqual([status()?.reason, status()?.message], ["Evicted", message]);
+    assert.deepEqual(
+      node.events.filter(({ reason }) => reason === "Evicted").map((event) => [event.type, event.message]),
+      [["Warning", message]],
+    );
+    await eventually(() => node.kernel.sandboxes.size === 0);
+    await pods.stop();
+    node.statuses.clear();
+    pods = await node.agent();
+    await eventually(() => status()?.reason === "Evicted");
+    assert.equal(node.kernel.starts.length, 1);
+  });
+});
