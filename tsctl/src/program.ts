@@ -171,7 +171,8 @@ function globalFaults({ namespace }: GlobalFlags): string[] {
 
 function parseOptions(definition: AnyCommand, command: Command): unknown {
   try {
-    return definition.parse(command.args, command.opts());
+    // "create" and "create configmap" share flags, and commander gives them to the first that knows them.
+    return definition.parse(command.args, command.optsWithGlobals());
   } catch (error) {
     if (!(error instanceof TesseraError) || error.reason !== "BadRequest") throw error;
     throw new UsageError("BadRequest", `${error.message}\nsee "tsctl ${definition.name} --help"`);
@@ -183,7 +184,8 @@ function parseOptions(definition: AnyCommand, command: Command): unknown {
  * ours.
  */
 export function normalizeFlags(argv: readonly string[], program: Command): string[] {
-  const all = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)];
+  const below = (command: Command): Command[] => [command, ...command.commands.flatMap(below)];
+  const all = below(program);
   const options = all.flatMap((command) => command.options);
   const end = argv.indexOf("--");
   const ours = end < 0 ? argv : argv.slice(0, end);

@@ -12,6 +12,10 @@ export interface Settings {
   /** The Node.js that runs tsctl, and the development clusters. */
   readonly node: string;
   readonly version: string;
+  /** $KUBE_EDITOR, $EDITOR or vi, perhaps with arguments. */
+  readonly editor: string;
+  /** $KUBECTL_EXTERNAL_DIFF, or diff: what compares two folders. */
+  readonly diff: string;
 }
 
 export const version = "0.1.0";
@@ -24,6 +28,8 @@ export function readSettings(environment: NodeJS.ProcessEnv, programPath: string
     dist: resolve(environment["TESSERA_DIST"] || distOf(programPath)),
     node: process.execPath,
     version,
+    editor: environment["KUBE_EDITOR"] || environment["EDITOR"] || "vi",
+    diff: environment["KUBECTL_EXTERNAL_DIFF"] || "diff -u -N",
   };
 }
 

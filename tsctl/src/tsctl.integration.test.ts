@@ -46,7 +46,7 @@ describe("tsctl with a real control plane", () => {
     return JSON.parse(ports).api !== undefined && (await tsctl(["get", "namespace", "default"])).code === 0;
   };
 
-  async function tsctl(argv: readonly string[], stdin = ""): Promise<{ code: number; stdout: string; stderr: string }> {
+  async function tsctl(argv: readonly string[], stdin = "", editor = "false"): Promise<{ code: number; stdout: string; stderr: string }> {
     const [out, err, input] = [new MemoryOutput(), new MemoryOutput(), new PassThrough()];
     input.end(stdin);
     const code = await runProgram(argv, {
@@ -55,19 +55,19 @@ describe("tsctl with a real control plane", () => {
       input: input as unknown as NodeJS.ReadStream,
       terminal: undefined,
       clock: systemClock,
-      settings: { kubeconfigs: [kubeconfig], devHome: folder, dist, node: process.execPath, version: "0.1.0" },
+      settings: { kubeconfigs: [kubeconfig], devHome: folder, dist, node: process.execPath, version: "0.1.0", editor, diff: "diff -u -N" },
       signal: AbortSignal.timeout(20_000),
     });
     return { code, stdout: out.text, stderr: err.text };
   }
-  async function tsctlOk(argv: readonly string[], stdin?: string): Promise<string> {
-    const { code, stdout, stderr } = await tsctl(argv, stdin);
+  async function tsctlOk(argv: readonly string[], stdin?: string, editor?: string): Promise<string> {
+    const { code, stdout, stderr } = await tsctl(argv, stdin, editor);
     assert.equal(code, 0, `tsctl ${argv.join(" ")}: ${stderr}`);
     return stdout;
   }
-  async function kubectlOk(argv: readonly string[], stdin = ""): Promise<string> {
+  async function kubectlOk(argv: readonly string[], stdin = "", editor = "false"): Promise<string> {
     const child = spawn("kubectl", argv, {
-      env: { ...process.env, KUBECONFIG: kubeconfig, HOME: folder },
+      env: { ...process.env, KUBECONFIG: kubeconfig, HOME: folder, KUBE_EDITOR: editor },
       stdio: ["pipe", "pipe", "pipe"],
     });
     child.stdin.end(stdin);
@@ -144,6 +144,120 @@ describe("tsctl with a real control plane", () => {
     assert.match(await tsctlOk(["explain", "leases.spec"]), /GROUP: +coordination\.k8s\.io\nKIND: +Lease\nVERSION: +v1\n/);
     assert.match(await tsctlOk(["api-resources"]), /\npods +po +v1 +true +Pod\n/);
     assert.match((await tsctl(["explain", "pod.spec.containrs"])).stderr, /did you mean containers\?/);
+  });
+
+  it("labels, annotates, patches, edits and replaces as kubectl does, word for word", async () => {
+    const replaced = (name: string) => ["replace", "-f", "-", name, map(name, { a: "replaced" })];
+    /** Each line is given to both, each with an object of its own; OBJECT stands for it. */
+    const lines = [
+      ["label", "cm", "OBJECT", "tier=front", "zone=a"],
+      ["label", "cm/OBJECT", "tier=front"],
+      ["label", "cm", "OBJECT", "tier=back", "--overwrite"],
+      ["label", "cm", "OBJECT", "tier-", "missing-"],
+      ["label", "cm", "-l", "zone=a,own=OBJECT", "more=yes", "--dry-run=server"],
+      ["label", "cm", "-l", "zone=a", "--field-selector", "metadata.name=OBJECT", "more=yes", "-o", "name"],
+      ["annotate", "cm", "OBJECT", "note=kept, with = and spaces"],
+      ["annotate", "cm", "OBJECT", "note-"],
+      ["patch", "cm", "OBJECT", "-p", '{"data":{"a":"2"}}'],
+      ["patch", "cm", "OBJECT", "-p", "data: {a: '2'}"],
+      ["patch", "cm", "OBJECT", "--type=json", "-p", '[{"op":"add","path":"/data/b","value":"3"}]'],
+      ["patch", "cm", "OBJECT", "--type=merge", "-p", '{"data":{"c":"4"}}', "-o", "jsonpath={.data}"],
+      replaced("OBJECT"),
+      ["edit", "cm", "OBJECT"],
+      ["get", "cm", "OBJECT", "-o", "jsonpath={.data}{.metadata.labels}{.metadata.annotations}"],
+      ["delete", "cm", "--field-selector", "metadata.name=OBJECT", "--dry-run=server"],
+      ["delete", "cm", "-l", "zone=nowhere"],
+      ["delete", "cm", "--field-selector=metadata.name=OBJECT"],
+    ];
+    for (const name of ["by-tsctl", "by-kubectl"]) await kubectlOk(["create", "cm", name, "--from-literal=a=1"]);
+    await kubectlOk(["label", "cm", "by-tsctl", "own=by-tsctl"]);
+    await kubectlOk(["label", "cm", "by-kubectl", "own=by-kubectl"]);
+    for (const line of lines) {
+      const wordsFor = (name: string) => line.map((word) => word.replaceAll("OBJECT", name));
+      const told = async (name: string, run: (argv: readonly string[], stdin: string, editor: string) => Promise<string>) => {
+        const [verb, flag, file, object, content] = wordsFor(name);
+        const argv = verb === "replace" ? [verb, flag ?? "", file ?? ""] : wordsFor(name);
+        const text = await run(argv, object === undefined ? "" : (content ?? ""), "sed -i s/replaced/edited/");
+        return text.replaceAll(name, "OBJECT");
+      };
+      assert.equal(await told("by-tsctl", tsctlOk), await told("by-kubectl", kubectlOk), line.join(" "));
+    }
+  });
+
+  it("creates what kubectl creates of the same words, word for word", async () => {
+    const file = join(folder, "file.conf");
+    await writeFile(file, "line one\nline two\n");
+    const env = join(folder, "some.env");
+    await writeFile(env, "# a comment\n\nA=1\nB=two words\n");
+    const lines = [
+      ["create", "configmap", "made", "--from-literal=a=b", `--from-file=${file}`, `--from-file=own=${file}`],
+      ["create", "cm", "made", `--from-env-file=${env}`],
+      ["create", "secret", "generic", "made", "--from-literal=a=b", "--type=example.com/x"],
+      ["create", "secret", "docker-registry", "made", "--docker-server=r.example", "--docker-username=u", "--docker-password=p"],
+      ["create", "namespace", "made"],
+      ["create", "serviceaccount", "made"],
+      ["run", "made", "--image=x:1", "--env=A=1", "--labels=a=b,c=d", "--port=80", "--", "sleep", "1"],
+      ["run", "made", "--image=x:1", "--restart=Never", "--command", "--", "sleep", "1"],
+    ];
+    const isSame = async (argv: readonly string[]) => {
+      const [ours, theirs] = await Promise.all([tsctlOk(argv), kubectlOk(argv)]);
+      assert.equal(ours, theirs, argv.join(" "));
+    };
+    for (const line of lines) {
+      const end = line.indexOf("--");
+      const withFlags = (...flags: string[]) => (end < 0 ? [...line, ...flags] : [...line.slice(0, end), ...flags, ...line.slice(end)]);
+      const made = async (run: typeof kubectlOk) => {
+        const { metadata, ...object } = JSON.parse(await run(withFlags("--dry-run=client", "-o", "json")));
+        delete metadata.creationTimestamp;
+        delete object.status;
+        for (const container of object.spec?.containers ?? []) delete container.resources;
+        delete object.spec?.dnsPolicy;
+        // kubectl writes fields that are empty, too.
+        if (JSON.stringify(object.spec) === "{}") delete object.spec;
+        return { metadata, ...object };
+      };
+      assert.deepEqual(await made(tsctlOk), await made(kubectlOk), line.join(" "));
+      await isSame(withFlags("--dry-run=server"));
+      await isSame(withFlags("--dry-run=client"));
+    }
+    assert.equal(await tsctlOk(["create", "-f", "-"], map("created", { a: "1" })), "configmap/created created\n");
+    assert.match((await tsctl(["create", "-f", "-"], map("created", { a: "1" }))).stderr, /configmaps "created" already exists/);
+    assert.match(
+      (await tsctl(["create", "cm", "created"])).stderr,
+      /^error: failed to create configmap: configmaps "created" already exists/,
+    );
+  });
+
+  it("shows who the user is, and the same differences as kubectl", async () => {
+    const columns = (text: string) => text.replace(/ {2,}/g, "  ");
+    assert.equal(columns(await tsctlOk(["auth", "whoami"])), columns(await kubectlOk(["auth", "whoami"])));
+    await tsctlOk(apply, map("compared", { a: "1" }));
+    assert.deepEqual(await tsctl(["diff", "-f", "-"], map("compared", { a: "1" })), { code: 0, stdout: "", stderr: "" });
+    const { code, stdout } = await tsctl(["diff", "-f", "-"], map("compared", { a: "2" }));
+    assert.equal(code, 1);
+    assert.match(stdout, /^--- LIVE\/v1\.ConfigMap\.default\.compared\s[\s\S]*\n- {2}a: "1"\n\+ {2}a: "2"\n/m);
+    assert.equal(await tsctlOk(["get", "cm", "compared", "-o", "jsonpath={.data.a}"]), "1", "nothing was changed");
+    assert.equal((await tsctl(["diff", "-f", "-"], map("new", {}))).code, 1);
+    assert.equal((await tsctl(["diff", "-f", "-"], "kind: [")).code, 2);
+  });
+
+  it("cordons, drains and uncordons as kubectl does, word for word", async () => {
+    for (const name of ["by-tsctl", "by-kubectl"]) {
+      await kubectlOk(["create", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "Node", metadata: { name } }));
+      for (const line of [["cordon"], ["cordon"], ["uncordon"], ["uncordon"], ["drain"], ["drain"], ["uncordon"]]) {
+        const run = name === "by-tsctl" ? tsctlOk : kubectlOk;
+        const told = await run([...line, name]);
+        const state = await kubectlOk(["get", "node", name, "-o", "jsonpath={.spec.unschedulable}"]);
+        assert.equal(state, line[0] === "uncordon" ? "" : "true");
+        const expected = {
+          cordon: /^node\/\S+ (already )?cordoned\n$/,
+          uncordon: /^node\/\S+ (already )?uncordoned\n$/,
+          drain: /^node\/\S+ (already )?cordoned\nnode\/\S+ drained\n$/,
+        };
+        assert.match(told, expected[line[0] as keyof typeof expected], `${line[0]} ${name}`);
+      }
+    }
+    assert.match((await tsctl(["cordon", "nobody"])).stderr, /nodes "nobody" not found/);
   });
 
   it("says what is wrong when the server does not know it, or it does not know the server", async () => {

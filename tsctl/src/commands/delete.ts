@@ -61,7 +61,7 @@ tsctl delete pods --field-selector status.phase=Failed`,
     const chosen = await findChosen(options.selection, cluster, context);
     // What was made last goes first: a namespace after what is in it.
     const doomed = options.selection.words === undefined ? chosen.reverse() : chosen;
-    if (doomed.length === 0 && !options.nameOnly) await context.err.write("Nothing to delete\n");
+    if (doomed.length === 0 && !options.nameOnly) await context.out.write("No resources found\n");
     const marked: { doomed: Chosen; uid: string | undefined }[] = [];
     const code = await forEachOf(doomed, context, async (each) => {
       if (options.dryRun !== "client") {

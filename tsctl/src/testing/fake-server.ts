@@ -106,8 +106,10 @@ function resource(
 const coreResources = [
   resource("configmaps", "configmap", "ConfigMap", true, ["cm"]),
   resource("events", "event", "Event", true, ["ev"]),
+  resource("namespaces", "namespace", "Namespace", false, ["ns"]),
   resource("nodes", "node", "Node", false, ["no"]),
   resource("pods", "pod", "Pod", true, ["po"], ["all"]),
+  resource("secrets", "secret", "Secret", true),
 ];
 
 function discovery(group: string, resources: readonly object[]) {

@@ -22,6 +22,8 @@ export interface RunOptions {
   /** What stdin holds. */
   readonly input?: string;
   readonly signal?: AbortSignal;
+  /** A shell command that gets the file to edit. */
+  readonly editor?: string;
 }
 
 /** Runs one command line in this process, as main.ts would, and returns what it printed. */
@@ -40,7 +42,15 @@ export async function runTsctl(argv: readonly string[], options: RunOptions = {}
       input: input as unknown as NodeJS.ReadStream,
       terminal: undefined,
       clock: { now: () => now },
-      settings: { kubeconfigs: [kubeconfig], devHome: join(folder, "dev"), dist: folder, node: process.execPath, version: "0.1.0" },
+      settings: {
+        kubeconfigs: [kubeconfig],
+        devHome: join(folder, "dev"),
+        dist: folder,
+        node: process.execPath,
+        version: "0.1.0",
+        editor: options.editor ?? "false",
+        diff: "diff -u -N",
+      },
       signal: options.signal ?? new AbortController().signal,
       connect: options.server === undefined || options.useKubeconfig === true ? undefined : connectTo(options.server.url),
     });
