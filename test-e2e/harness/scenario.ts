@@ -26,6 +26,7 @@ export interface PodView {
     readonly podIP?: string;
     readonly hostIP?: string;
     readonly reason?: string;
+    readonly message?: string;
     readonly conditions?: readonly {
       readonly type: string;
       readonly status: string;

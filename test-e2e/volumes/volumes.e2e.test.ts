@@ -98,3 +98,17 @@ scenario("a hostPath shows the node's files, and its type is checked", async (cl
   const [status] = (await cluster.getPod("absent")).status.containerStatuses ?? [];
   assert.equal(status?.state.waiting?.reason, "ContainerCreating");
 });
+
+scenario("a pod that outgrows the limit of its emptyDir is evicted", async (cluster) => {
+  await cluster.apply(
+    shellPod("greedy", "dd if=/dev/zero of=/scratch/large bs=1M count=4 2>/dev/null; exec sleep 1000", {
+      container: { volumeMounts: [{ name: "scratch", mountPath: "/scratch" }] },
+      pod: { volumes: [{ name: "scratch", emptyDir: { sizeLimit: "2Mi" } }] },
+    }),
+  );
+  const status = await until("the eviction", async () => {
+    const { phase, reason, message } = (await cluster.getPod("greedy")).status;
+    return phase === "Failed" ? { reason, message } : undefined;
+  });
+  assert.deepEqual(status, { reason: "Evicted", message: 'Usage of EmptyDir volume "scratch" exceeds the limit "2Mi".' });
+});
