@@ -55,7 +55,15 @@ async function writeGeneration(path: string, files: readonly ContentFile[], gid:
 
 async function linkNames(folder: string, names: ReadonlySet<string>, generation: string): Promise<void> {
   const present = await readdir(folder);
-  for (const name of names) if (!present.includes(name)) await symlink(join(CURRENT, name), join(folder, name));
+  for (const name of names) {
+    const path = join(folder, name);
+    const target = join(CURRENT, name);
+    // A subPath of a key that was missing made a folder of its name.
+    const isRight = present.includes(name) && (await readlink(path).catch(() => undefined)) === target;
+    if (isRight) continue;
+    await rm(path, { recursive: true, force: true });
+    await symlink(target, path);
+  }
   const stale = present.filter((name) => name !== CURRENT && name !== generation && !names.has(name));
   for (const name of stale) await rm(join(folder, name), { recursive: true, force: true });
 }

@@ -218,6 +218,15 @@ describe("a folder that is replaced as a whole", () => {
     assert.deepEqual((await readdir(folder)).filter((name) => name.startsWith("..")).sort(), ["..data", next].sort());
   });
 
+  it("gives a name its file, whatever took its place", async () => {
+    await replaceContent(folder, files({ a: "1" }), undefined);
+    await mkdir(join(folder, "later/inside"), { recursive: true });
+    await rm(join(folder, "a"));
+    await symlink("/etc/passwd", join(folder, "a"));
+    await replaceContent(folder, files({ a: "2", later: "3" }), undefined);
+    assert.deepEqual([await readFile(join(folder, "a"), "utf8"), await readFile(join(folder, "later"), "utf8")], ["2", "3"]);
+  });
+
   it("removes a planted link, not what it points to", async () => {
     const canary = join(folder, "..", `canary-${process.pid}`);
     await mkdir(canary);
