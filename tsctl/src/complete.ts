@@ -4,8 +4,9 @@ import { displayName, pathOf } from "./api/discovery.ts";
 import type { ClusterContext } from "./command.ts";
 
 /** Commands whose words are types and names, or names of pods. */
-const takesTypes = new Set(["get", "describe", "delete", "wait", "explain"]);
-const takesPods = new Set(["logs", "exec", "top pod"]);
+const takesTypes = new Set(["get", "describe", "delete", "wait", "explain", "edit", "patch", "label", "annotate"]);
+const takesNodes = new Set(["top node", "cordon", "uncordon", "drain"]);
+const takesPods = new Set(["logs", "exec", "why", "top pod"]);
 
 /**
  * What may stand in place of the last word. Asks the cluster only for what only it knows; when it does not answer, there is simply
@@ -79,7 +80,7 @@ async function argumentValues(
 ): Promise<string[]> {
   const name = command.parent === null || command.parent.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
   if (name === "completion") return ["bash", "zsh", "fish"];
-  if (name === "top node") return earlier.length === 0 ? await names("nodes", cluster) : [];
+  if (takesNodes.has(name)) return earlier.length === 0 ? await names("nodes", cluster) : [];
   if (takesPods.has(name)) return earlier.length === 0 ? await names("pods", cluster) : [];
   if (!takesTypes.has(name)) return [];
   const [type] = earlier;

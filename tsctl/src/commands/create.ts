@@ -19,10 +19,13 @@ tsctl create -f examples/pod.yaml
 # A name by the server: metadata.generateName
 tsctl create -f job-pod.yaml -o name`,
   declare: (command) =>
-    declareValidation(declareWriting(command.option("-f, --filename <path>", "file, folder, or - for stdin (repeatable)", collect))).option(
-      "--save-config",
-      "remember the file in the object, so that apply can change it later",
-    ),
+    declareValidation(
+      declareWriting(
+        command
+          .argument("[kind...]", "one of the commands below")
+          .option("-f, --filename <path>", "file, folder, or - for stdin (repeatable)", collect),
+      ),
+    ).option("--save-config", "remember the file in the object, so that apply can change it later"),
   parse: (words, flags) => {
     if (words.length > 0)
       throw new TesseraError("BadRequest", `create ${words[0]} is not known; "tsctl create -f FILE" makes objects of every kind`);

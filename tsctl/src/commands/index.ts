@@ -34,6 +34,7 @@ import { topNodeCommand } from "./top-node.ts";
 import { topPodCommand } from "./top-pod.ts";
 import { versionCommand } from "./version.ts";
 import { waitCommand } from "./wait.ts";
+import { whyCommand } from "./why.ts";
 
 /** All commands, in the order of --help. */
 export const commands: readonly AnyCommand[] = [
@@ -43,6 +44,7 @@ export const commands: readonly AnyCommand[] = [
   runCommand,
   getCommand,
   describeCommand,
+  whyCommand,
   logsCommand,
   execCommand,
   attachCommand,
