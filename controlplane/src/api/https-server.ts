@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createSecureServer, type Http2SecureServer, Http2ServerRequest, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -35,7 +35,14 @@ const maxSocketMessageBytes = 4 * 1024 * 1024;
 /** Made once: an abort without a reason makes one, with a stack, for each request. */
 const clientGone = new DOMException("the client is gone", "AbortError");
 
-/** HTTP/1.1 over TLS in front of the handler, on any number of addresses. */
+/** Of one connection; a client with more to ask waits or dials again. Go's clients, kubectl among them, keep to it. */
+const maxConcurrentStreams = 250;
+/** A client that opens streams only to drop them costs us more than it: beyond a burst its connection is closed. */
+const streamResets = { streamResetBurst: 500, streamResetRate: 50 };
+/** Frames that break the protocol, and streams beyond the bound, until the connection is closed. */
+const maxFaultyFrames = 100;
+
+/** HTTP/2 and HTTP/1.1 over TLS in front of the handler, on any number of addresses. WebSockets need HTTP/1.1. */
 export class HttpsServer {
   readonly name = "api";
   readonly #options: HttpsServerOptions;
@@ -61,7 +68,7 @@ export class HttpsServer {
   }
 
   async run(signal: AbortSignal, ready?: () => void): Promise<void> {
-    const servers: Server[] = [];
+    const servers: Listener[] = [];
     try {
       for (const address of this.#options.listen) servers.push(await this.#listen(address));
       ready?.();
@@ -72,33 +79,51 @@ export class HttpsServer {
     }
   }
 
-  async #listen(address: string): Promise<Server> {
+  async #listen(address: string): Promise<Listener> {
     const { tls } = this.#options;
-    const server = createServer({
+    const server = createSecureServer({
       ...tls,
+      ...streamResets,
       requestCert: true,
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
-      ALPNProtocols: ["http/1.1"],
+      allowHTTP1: true,
+      settings: { maxConcurrentStreams, enablePush: false },
+      maxSessionInvalidFrames: maxFaultyFrames,
+      maxSessionRejectedStreams: maxFaultyFrames,
     });
-    server.requestTimeout = requestTimeoutMs;
-    server.keepAliveTimeout = idleTimeoutMs;
-    server.on("request", (request, response) => void this.#serve(request, response));
-    server.on("upgrade", (request, socket, head) => void this.#upgrade(request, socket, head));
+    // These are for HTTP/1.1, which the server passes on to node:http.
+    Object.assign(server, { requestTimeout: requestTimeoutMs, keepAliveTimeout: idleTimeoutMs });
+    const listener: Listener = { server, sockets: new Set(), sessions: new Set() };
+    server.on("secureConnection", (socket) => keep(listener.sockets, socket));
+    server.on("session", (session) => {
+      keep(listener.sessions, session);
+      session.on("error", (error) => this.#options.log.debug({ err: error }, "HTTP/2 connection broke"));
+      closeWhenIdle(session);
+    });
+    server.on("request", (request, response) => {
+      // What comes by HTTP/2 has all of this shape that is used here, as node:http2 means it to.
+      void this.#serve(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+    });
+    server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket, head));
     server.on("tlsClientError", (error) => this.#options.log.debug({ err: error }, "TLS handshake failed"));
     const { host, port } = parseHostPort(address);
     server.listen(port, host);
     await once(server, "listening");
     const bound = server.address() as AddressInfo;
     this.#addresses.push(formatHostPort(host, bound.port));
-    return server;
+    return listener;
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController();
+    let isSent = false;
+    response.once("finish", () => {
+      isSent = true;
+    });
     response.once("close", () => {
       // Nobody is left who works on an answer that was sent as a whole.
-      if (!response.writableFinished) gone.abort(clientGone);
+      if (!isSent) gone.abort(clientGone);
     });
     try {
       const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
@@ -145,7 +170,7 @@ export class HttpsServer {
       body: request,
       credentials: {
         authorization: request.headers.authorization,
-        certificate: request.socket instanceof TLSSocket ? this.#certificates.of(request.socket) : undefined,
+        certificate: this.#certificates.of(request),
       },
       signal: AbortSignal.any([gone, this.#stopping.signal]),
     };
@@ -158,7 +183,10 @@ type ClientCertificate = NonNullable<Credentials["certificate"]>;
 class PeerCertificates {
   readonly #known = new WeakMap<TLSSocket, { readonly certificate: ClientCertificate | undefined }>();
 
-  of(socket: TLSSocket): ClientCertificate | undefined {
+  of(request: IncomingMessage): ClientCertificate | undefined {
+    // With HTTP/2 each stream has its own view of the connection's socket, the session only one.
+    const socket = request instanceof Http2ServerRequest ? request.stream.session?.socket : request.socket;
+    if (!(socket instanceof TLSSocket)) return undefined;
     const known = this.#known.get(socket) ?? { certificate: readCertificate(socket) };
     this.#known.set(socket, known);
     return known.certificate;
@@ -199,35 +227,45 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   const acceptsGzip = /(^|,)\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*($|,))|,|$)/i.test(request.headers["accept-encoding"] ?? "");
   if (Buffer.isBuffer(body)) {
     const compressed = acceptsGzip && body.length > minGzipBytes ? await compress(body) : undefined;
-    if (compressed !== undefined) response.setHeader("content-encoding", "gzip").setHeader("vary", "accept-encoding");
+    if (compressed !== undefined) setGzip(response);
     response.setHeader("content-length", (compressed ?? body).length);
-    response.writeHead(answer.status).end(compressed ?? body);
+    response.writeHead(answer.status);
+    response.end(compressed ?? body);
     return;
   }
   if (acceptsGzip && answer.live !== true) {
-    response.setHeader("content-encoding", "gzip").setHeader("vary", "accept-encoding");
+    setGzip(response);
     response.writeHead(answer.status);
     await pipeline(body, createGzip({ level: constants.Z_BEST_SPEED }), response);
     return;
   }
   response.writeHead(answer.status);
   response.flushHeaders();
+  let isClosed = false;
+  response.once("close", () => {
+    isClosed = true;
+  });
   for await (const piece of body) {
-    if (response.closed) return;
-    if (!response.write(piece)) await writable(response);
+    if (isClosed) return;
+    if (!response.write(piece)) await writable(response, () => isClosed);
   }
   response.end();
 }
 
+function setGzip(response: ServerResponse): void {
+  response.setHeader("content-encoding", "gzip");
+  response.setHeader("vary", "accept-encoding");
+}
+
 /** Resolves when the response takes more, or is gone. */
-function writable(response: ServerResponse): Promise<void> {
+function writable(response: ServerResponse, isClosed: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       response.off("drain", done).off("close", done);
       resolve();
     };
     response.once("drain", done).once("close", done);
-    if (response.closed) done();
+    if (isClosed()) done();
   });
 }
 
@@ -246,11 +284,40 @@ async function sendOnSocket(request: IncomingMessage, socket: Duplex, answer: Ap
   await send(request, response, answer);
 }
 
-async function closeServer(server: Server): Promise<void> {
+interface Listener {
+  readonly server: Http2SecureServer;
+  readonly sockets: Set<TLSSocket>;
+  /** Those of the sockets that speak HTTP/2. */
+  readonly sessions: Set<ServerHttp2Session>;
+}
+
+function keep<T extends { once(event: "close", listener: () => void): unknown }>(all: Set<T>, one: T): void {
+  all.add(one);
+  one.once("close", () => all.delete(one));
+}
+
+/** A watch may be silent for long; a connection without any request need not be kept. */
+function closeWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  session.on("stream", (stream) => {
+    streams += 1;
+    stream.once("close", () => {
+      streams -= 1;
+    });
+  });
+  session.setTimeout(idleTimeoutMs, () => {
+    if (streams === 0) session.close();
+  });
+}
+
+async function closeServer({ server, sockets, sessions }: Listener): Promise<void> {
   const closed = once(server, "close");
+  // Idle connections of HTTP/1.1 end with this.
   server.close();
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
+  for (const session of sessions) session.close();
+  const timer = setTimeout(() => {
+    for (const socket of sockets) socket.destroy();
+  }, drainTimeoutMs);
   await closed;
   clearTimeout(timer);
 }
