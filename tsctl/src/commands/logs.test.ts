@@ -55,6 +55,41 @@ describe("logs", () => {
     assert.equal(server.requests.at(-1)?.query.get("tailLines"), "10");
   });
 
+  it("shows one container of each pod that a selector chooses: the annotated one, the first, or the one of -c", async () => {
+    await using server = await FakeServer.start();
+    const annotated = {
+      ...pod("a", "main", "side"),
+      metadata: { name: "a", annotations: { "kubectl.kubernetes.io/default-container": "side" } },
+    };
+    server.on(`GET ${pods}`, { body: { items: [annotated, pod("b", "main", "side")] } });
+    for (const name of ["a", "b"])
+      server.on(`GET ${pods}/${name}/log`, (request, response) => void response.end(`${request.query.get("container")} of ${name}\n`));
+    assert.equal((await runTsctl(["logs", "-l", "app=x"], { server })).stdout, "side of a\nmain of b\n");
+    assert.equal((await runTsctl(["logs", "-l", "app=x", "-c", "main", "--tail=-1"], { server })).stdout, "main of a\nmain of b\n");
+    assert.equal(server.requests.at(-1)?.query.get("tailLines"), null);
+  });
+
+  it("follows no more logs at once than allowed", async () => {
+    await using server = await FakeServer.start();
+    server.on(`GET ${pods}`, { body: { items: [pod("a", "main"), pod("b", "main"), pod("c", "main")] } });
+    for (const name of ["a", "b", "c"]) server.on(`GET ${pods}/${name}/log`, { body: `of ${name}\n` });
+    const follow = ["logs", "-f", "-l", "app=x", "--all-containers"];
+    const refused = await runTsctl(follow, { server });
+    assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+    assert.match(refused.stderr, /attempting to follow 6 log streams, but maximum allowed concurrency is 5, use --max-log-requests/);
+    assert.equal((await runTsctl([...follow, "--max-log-requests=6"], { server })).stdout.split("\n").length, 7);
+    assert.match((await runTsctl([...follow, "--max-log-requests=0"], { server })).stderr, /must be greater than 0/);
+  });
+
+  it("goes on to the others with --ignore-errors, and only then", async () => {
+    await using server = await FakeServer.start();
+    server.on(`GET ${pods}`, { body: { items: [pod("a", "main"), pod("b", "main")] } });
+    server.on(`GET ${pods}/a/log`, { status: 400, body: status("BadRequest", "is waiting") }).on(`GET ${pods}/b/log`, { body: "b\n" });
+    assert.deepEqual(await runTsctl(["logs", "-l", "app=x"], { server }), { code: 1, stdout: "", stderr: "error: is waiting\n" });
+    const ignoring = await runTsctl(["logs", "-l", "app=x", "--ignore-errors"], { server });
+    assert.deepEqual(ignoring, { code: 0, stdout: "b\n", stderr: "error: a/main: is waiting\n" });
+  });
+
   it("says when the log broke off in the middle", async () => {
     await using server = await FakeServer.start();
     server.on(`GET ${pods}/a/log`, (_request, response) => {

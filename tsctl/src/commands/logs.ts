@@ -18,6 +18,9 @@ interface LogsOptions {
   readonly sinceSeconds?: number;
   readonly sinceTime?: string;
   readonly limitBytes?: number;
+  /** How many logs may be followed at once. */
+  readonly maxRequests: number;
+  readonly ignoreErrors: boolean;
 }
 
 /** One container's log. */
@@ -49,7 +52,9 @@ tsctl logs -l app=web --all-containers --tail=20`,
       .option("--limit-bytes <bytes>", "stop after so many bytes")
       .option("--all-containers", "of all containers of the pod")
       .option("--prefix", "each line with its pod and container")
-      .option("-l, --selector <labels>", "of all pods with these labels"),
+      .option("-l, --selector <labels>", "of all pods with these labels")
+      .option("--max-log-requests <count>", "with -f: how many logs may be followed at once", "5")
+      .option("--ignore-errors", "a log that cannot be read does not keep from the others"),
   parse: (words, flags) => {
     const [pod, container] = words;
     const since = flag.text(flags["since"]);
@@ -70,10 +75,13 @@ tsctl logs -l app=web --all-containers --tail=20`,
       tailLines: tail !== undefined && tail < 0 ? undefined : (tail ?? (isMany ? 10 : undefined)),
       sinceSeconds: sinceMs === undefined ? undefined : Math.max(1, Math.ceil(sinceMs / 1000)),
       sinceTime: flag.text(flags["sinceTime"]),
+      maxRequests: parseCount(flag.text(flags["maxLogRequests"]), "--max-log-requests") ?? 5,
+      ignoreErrors: flag.isSet(flags["ignoreErrors"]),
       limitBytes: parseCount(flag.text(flags["limitBytes"]), "--limit-bytes"),
     };
   },
-  validate: ({ pod, selector, container, allContainers, sinceSeconds, sinceTime, follow, previous }) => [
+  validate: ({ pod, selector, container, allContainers, sinceSeconds, sinceTime, follow, previous, maxRequests }) => [
+    ...(maxRequests < 1 ? ["--max-log-requests must be greater than 0"] : []),
     ...(pod === undefined && selector === undefined ? ["say whose: tsctl logs POD, or -l LABELS"] : []),
     ...(pod !== undefined && selector !== undefined ? ["give either a pod or -l, not both"] : []),
     ...(pod?.includes("/") ? [`"${pod}" is no pod: logs are kept for pods`] : []),
@@ -87,6 +95,11 @@ tsctl logs -l app=web --all-containers --tail=20`,
     if (sources.length === 0) {
       await context.err.write(`No pods with the labels ${options.selector} in namespace "${cluster.namespace}"\n`);
       return 0;
+    }
+    if (options.follow && sources.length > options.maxRequests) {
+      const limit = `maximum allowed concurrency is ${options.maxRequests}`;
+      const message = `you are attempting to follow ${sources.length} log streams, but ${limit}, use --max-log-requests to increase the limit`;
+      throw new TesseraError("BadRequest", message);
     }
     const [only] = sources;
     try {
@@ -115,20 +128,26 @@ async function findSources(options: LogsOptions, cluster: ClusterContext, contex
       query: { labelSelector: options.selector },
       signal: context.signal,
     });
-    return (list.items ?? []).flatMap((pod) =>
-      containersOf(pod, options).map((container) => ({ pod: pod.metadata?.name ?? "", container })),
-    );
+    return (list.items ?? []).flatMap((pod) => {
+      const containers = containersOf(pod, options);
+      const shown = options.allContainers || options.container !== undefined ? containers : [preferredOf(pod, containers)];
+      return shown.map((container) => ({ pod: pod.metadata?.name ?? "", container }));
+    });
   }
   const pod = options.pod ?? "";
   if (options.container !== undefined) return [{ pod, container: options.container }];
   const object = await cluster.api.request<Pod>("GET", `${root}/${encodeURIComponent(pod)}`, { signal: context.signal });
   const containers = containersOf(object, options);
   if (options.allContainers || containers.length === 1) return containers.map((container) => ({ pod, container }));
-  const [first = ""] = containers;
-  const preferred = object.metadata?.annotations?.["kubectl.kubernetes.io/default-container"];
-  const container = preferred !== undefined && containers.includes(preferred) ? preferred : first;
+  const container = preferredOf(object, containers);
   await context.err.write(`Of the containers ${containers.join(", ")} this is ${container}; -c chooses another one\n`);
   return [{ pod, container }];
+}
+
+/** The one that the pod's annotation names, or the first. */
+function preferredOf(pod: Pod, [first = "", ...others]: readonly string[]): string {
+  const preferred = pod.metadata?.annotations?.["kubectl.kubernetes.io/default-container"];
+  return preferred !== undefined && others.includes(preferred) ? preferred : first;
 }
 
 function containersOf(pod: Pod, options: LogsOptions): string[] {
@@ -165,6 +184,11 @@ async function showRaw(source: Source, options: LogsOptions, cluster: ClusterCon
 
 async function showLines(source: Source, options: LogsOptions, cluster: ClusterContext, context: CommandContext): Promise<void> {
   const prefix = options.prefix ? `[pod/${source.pod}/${source.container}] ` : "";
-  const stream = await openLog(source, options, cluster, context);
-  for await (const line of readLines(stream)) await context.out.write(`${prefix}${line}\n`);
+  try {
+    const stream = await openLog(source, options, cluster, context);
+    for await (const line of readLines(stream)) await context.out.write(`${prefix}${line}\n`);
+  } catch (error) {
+    if (!options.ignoreErrors || !(error instanceof TesseraError)) throw error;
+    await context.err.write(`error: ${source.pod}/${source.container}: ${error.message}\n`);
+  }
 }
