@@ -2,6 +2,25 @@ import { readFileSync } from "node:fs";
 import https from "node:https";
 import { createInterface } from "node:readline";
 import { KubeConfig } from "@kubernetes/client-node";
+import { WebSocket } from "ws";
+
+export interface Access {
+  readonly server: URL;
+  readonly ca: Buffer | undefined;
+  readonly cert: Buffer | undefined;
+  readonly key: Buffer | undefined;
+}
+
+/** Where the current context of a kubeconfig leads, and as whom. */
+export function readAccess(kubeconfigPath: string): Access {
+  const config = new KubeConfig();
+  config.loadFromString(readFileSync(kubeconfigPath, "utf8"));
+  const cluster = config.getCurrentCluster();
+  const user = config.getCurrentUser();
+  if (!cluster || !user) throw new Error(`${kubeconfigPath} has no current context`);
+  const decode = (data: string | undefined) => (data === undefined ? undefined : Buffer.from(data, "base64"));
+  return { server: new URL(cluster.server), ca: decode(cluster.caData), cert: decode(user.certData), key: decode(user.keyData) };
+}
 
 /** A bare client over kept-alive connections, so that what is measured is the server. */
 export class ApiClient {
@@ -9,20 +28,9 @@ export class ApiClient {
   readonly #base: URL;
 
   constructor(kubeconfigPath: string) {
-    const config = new KubeConfig();
-    config.loadFromString(readFileSync(kubeconfigPath, "utf8"));
-    const cluster = config.getCurrentCluster();
-    const user = config.getCurrentUser();
-    if (!cluster || !user) throw new Error(`${kubeconfigPath} has no current context`);
-    const decode = (data: string | undefined) => (data === undefined ? undefined : Buffer.from(data, "base64"));
-    this.#base = new URL(cluster.server);
-    this.#agent = new https.Agent({
-      keepAlive: true,
-      maxSockets: 64,
-      ca: decode(cluster.caData),
-      cert: decode(user.certData),
-      key: decode(user.keyData),
-    });
+    const { server, ...credentials } = readAccess(kubeconfigPath);
+    this.#base = server;
+    this.#agent = new https.Agent({ keepAlive: true, maxSockets: 64, ...credentials });
   }
 
   /** Throws with the answer's text unless it is a 2xx. */
@@ -60,10 +68,44 @@ export class ApiClient {
     return await promise;
   }
 
+  /**
+   * Runs a command in a pod to its end by the WebSocket protocol, over a connection that an earlier request left open if there is one.
+   * Throws unless it succeeds.
+   */
+  async exec(podPath: string, command: readonly string[]): Promise<void> {
+    const query = new URLSearchParams([["stdout", "1"], ["stderr", "1"], ...command.map((word) => ["command", word] as [string, string])]);
+    const socket = new WebSocket(new URL(`${podPath}/exec?${query}`, this.#base), "v5.channel.k8s.io", {
+      agent: this.#agent,
+      // The package's own would pass the agent by.
+      createConnection: undefined,
+      perMessageDeflate: false,
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let status = "no status";
+    socket.on("message", (data) => {
+      const message = data as Buffer;
+      if (message[0] === errorChannel) status = message.toString("utf8", 1);
+    });
+    socket.on("error", reject);
+    socket.on("close", () => {
+      if ((status.startsWith("{") && JSON.parse(status).status) === "Success") resolve();
+      else reject(new Error(`exec in ${podPath}: ${status}`));
+    });
+    await promise;
+  }
+
+  /** Closes the connections that nobody uses, so that the next request opens one. */
+  closeIdle(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+
   close(): void {
     this.#agent.destroy();
   }
 }
+
+/** Where the remote command protocol tells how a command ended. */
+const errorChannel = 3;
 
 export interface WatchEvent {
   readonly type: string;

@@ -1,5 +1,5 @@
 /** What processes use, from /proc and the cgroup file system. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
 const cgroups = "/sys/fs/cgroup";
@@ -77,8 +77,9 @@ export class CpuMeter {
     return join(cgroups, isUnified ? "" : "cpuacct", this.name, ...path);
   }
 
-  add(pid: number): void {
-    writeFileSync(this.#folder("processes", "cgroup.procs"), String(pid));
+  /** Takes the pid of a process to count. */
+  get processesFile(): string {
+    return this.#folder("processes", "cgroup.procs");
   }
 
   readMs(): number {

@@ -1,0 +1,88 @@
+/** A node's runtime in a process of its own, beside its baselines, all of whose CPU time is counted. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { buildFloor, type Round } from "./baselines.ts";
+import { CpuMeter } from "./process-usage.ts";
+import type { Answer, Order } from "./runtime-process.ts";
+
+const nativeDir = resolve(import.meta.dirname, "../dist");
+
+export class RuntimeNode {
+  readonly folder: string;
+  /** Root folder of the containers: busybox. */
+  readonly image: string;
+  readonly floor: string;
+  readonly meter: CpuMeter;
+  readonly #child: ChildProcess;
+
+  private constructor(folder: string, image: string, floor: string, meter: CpuMeter, child: ChildProcess) {
+    this.folder = folder;
+    this.image = image;
+    this.floor = floor;
+    this.meter = meter;
+    this.#child = child;
+  }
+
+  static async with(body: (node: RuntimeNode) => Promise<void>): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), "tessera-bench-"));
+    const meter = new CpuMeter(`tessera-bench-${process.pid}`);
+    try {
+      const image = makeImage(join(folder, "image"));
+      const floor = await buildFloor(folder);
+      const program = [process.execPath, join(import.meta.dirname, "runtime-process.ts"), nativeDir, folder, image, `${meter.name}/pods`];
+      const child = spawn("unshare", ["--net", "--mount", "--propagation", "private", ...program], {
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+      });
+      if (child.pid !== undefined) writeFileSync(meter.processesFile, String(child.pid));
+      const node = new RuntimeNode(folder, image, floor, meter, child);
+      try {
+        await node.#answer();
+        await body(node);
+      } finally {
+        await node.#close();
+      }
+    } finally {
+      meter.remove();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  async run(what: "containers" | "execs", count: number): Promise<Round & Answer> {
+    const before = this.meter.readMs();
+    this.#child.send({ do: what, count } satisfies Order);
+    const { wallMs, ownCpuMs } = (await this.#answer()) as Answer;
+    return { wallMs, ownCpuMs, cpuMs: (this.meter.readMs() - before) / count };
+  }
+
+  async #answer(): Promise<unknown> {
+    const ended = new AbortController();
+    const end = once(this.#child, "exit", { signal: ended.signal }).then(([code]) => {
+      throw new Error(`the runtime's process ended with ${code}`);
+    });
+    try {
+      const [answer] = await Promise.race([once(this.#child, "message", { signal: ended.signal }), end]);
+      return answer;
+    } finally {
+      ended.abort();
+      await end.catch(() => undefined);
+    }
+  }
+
+  async #close(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const exit = once(this.#child, "exit");
+    this.#child.send({ do: "close" } satisfies Order);
+    await exit;
+  }
+}
+
+function makeImage(folder: string): string {
+  mkdirSync(join(folder, "bin"), { recursive: true });
+  copyFileSync("/bin/busybox", join(folder, "bin/busybox"));
+  for (const name of execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n"))
+    if (name !== "busybox") symlinkSync("busybox", join(folder, "bin", name));
+  return folder;
+}
