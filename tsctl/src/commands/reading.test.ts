@@ -106,7 +106,7 @@ describe("api-resources", () => {
     assert.match(all.stdout, /^NAME +SHORTNAMES +APIVERSION +NAMESPACED +KIND\nconfigmaps +cm +v1 +true +ConfigMap\n/);
     assert.match(all.stdout, /leases +coordination\.k8s\.io\/v1 +true +Lease\n$/);
     const some = await runTsctl(["api-resources", "--namespaced=false", "-o", "name"], { server });
-    assert.equal(some.stdout, "nodes\n");
+    assert.equal(some.stdout, "namespaces\nnodes\n");
     const leases = await runTsctl(["api-resources", "--api-group=coordination.k8s.io", "-o", "name", "--verbs=list,get"], { server });
     assert.equal(leases.stdout, "leases.coordination.k8s.io\n");
   });

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { exitCode } from "../command.ts";
 import { FakeServer } from "../testing/fake-server.ts";
 import { runTsctl } from "../testing/run.ts";
+import { commands, groups } from "./index.ts";
 
 /** Command lines that cannot be meant; none of them asks a server. */
 const wrong: readonly [string, RegExp][] = [
@@ -20,7 +21,7 @@ const wrong: readonly [string, RegExp][] = [
   ["describe", /say what to describe/],
   ["apply", /say which files to apply/],
   ["apply x.yaml", /too many arguments|apply takes files with -f/],
-  ["apply -f x --dry-run=client", /--dry-run=client is not known/],
+  ["apply -f x --dry-run=client", /--dry-run=client cannot know what the server has/],
   ["apply -f x --validate=maybe", /--validate=maybe is not known/],
   ["logs", /say whose: tsctl logs POD/],
   ["logs a -l x=y", /either a pod or -l/],
@@ -113,7 +114,11 @@ describe("every command", () => {
     for (const name of names) {
       const help = await runTsctl([name, "--help"]);
       assert.equal(help.code, 0);
-      if (!["dev", "image", "top"].includes(name)) assert.match(help.stdout, /Examples:\n[\s\S]*tsctl /, name);
+      if (!(name in groups)) assert.match(help.stdout, /Examples:\n[\s\S]*tsctl /, name);
+    }
+    for (const { name } of commands) {
+      const help = await runTsctl([...name.split(" "), "--help"]);
+      assert.match(help.stdout, /Examples:\n[\s\S]*tsctl /, name);
     }
   });
 });
