@@ -204,6 +204,24 @@ describe("create", () => {
   });
 });
 
+describe("run", () => {
+  it("shows the log of what has ended before it could attach, exits as it did, and takes the pod away with --rm", async () => {
+    await using server = await FakeServer.start();
+    const pods = "/api/v1/namespaces/shop/pods";
+    const ended = { name: "once", state: { terminated: { exitCode: 3 } } };
+    server.on(`POST ${pods}`, { body: { metadata: { name: "once" } } }).on(`DELETE ${pods}/once`, { body: {} });
+    server.on(`GET ${pods}`, {
+      body: { items: [{ metadata: { name: "once" }, status: { phase: "Failed", containerStatuses: [ended] } }] },
+    });
+    server.on(`GET ${pods}/once/log`, { body: "done\n" });
+    const { code, stdout } = await runTsctl(["run", "once", "--image=x", "--restart=Never", "-i", "--rm"], { server, input: "" });
+    assert.deepEqual([code, stdout], [3, 'done\npod "once" deleted\n']);
+    assert.equal(body(server, "POST").spec.containers[0].stdinOnce, true);
+    assert.match(await refused("run", "a", "--image=x", "--rm"), /--rm should only be used for attached containers/);
+    assert.match(await refused("run", "a", "--image=x", "-t"), /a terminal needs stdin/);
+  });
+});
+
 describe("replace", () => {
   const input = JSON.stringify(map());
 

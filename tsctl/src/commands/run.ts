@@ -1,13 +1,20 @@
 import { type Pod, TesseraError } from "@tessera/proto";
 import type { ApiObject } from "../api/api.ts";
 import { collect, defineCommand, flag } from "../command.ts";
+import { attachToNew } from "../create/attach-new.ts";
 import { createObject, madeManifest } from "../create/create-object.ts";
+import { requestDeletion } from "../gone.ts";
 import { declareWriting, parseWriting, type Writing } from "../writing.ts";
 
 interface RunOptions {
   readonly pod: Pod;
   readonly image: string;
   readonly restart: string;
+  readonly attach: boolean;
+  readonly stdin: boolean;
+  readonly tty: boolean;
+  readonly quiet: boolean;
+  readonly remove: boolean;
   readonly writing: Writing;
 }
 
@@ -18,6 +25,8 @@ export const runCommand = defineCommand<RunOptions>({
 tsctl run hello --image=tessera.local/busybox:1
 # Another one, once
 tsctl run once --image=tessera.local/busybox:1 --restart=Never --command -- sh -c 'echo done'
+# A shell, gone afterwards
+tsctl run -it --rm shell --image=tessera.local/busybox:1 --restart=Never -- sh
 # A manifest to begin with
 tsctl run hello --image=tessera.local/busybox:1 --dry-run=client -o yaml > pod.yaml`,
   declare: (command) =>
@@ -30,22 +39,49 @@ tsctl run hello --image=tessera.local/busybox:1 --dry-run=client -o yaml > pod.y
       .option("--port <number>", "a port that the container serves")
       .option("--restart <policy>", "Always, OnFailure or Never", "Always")
       .option("--image-pull-policy <policy>", "Always, IfNotPresent or Never")
+      .option("-i, --stdin", "pass stdin on")
+      .option("-t, --tty", "with a terminal")
+      .option("--attach", "show what it prints; exit as it does with --restart=Never")
+      .option("--rm", "delete the pod afterwards")
+      .option("-q, --quiet", "only what the container prints")
       .option("--privileged", "with all rights of the node"),
   parse: ([name = "", ...words], flags) => ({
     pod: makePod(name, words, flags),
     image: flag.text(flags["image"]) ?? "",
     restart: flag.text(flags["restart"]) ?? "Always",
+    attach: flag.isSet(flags["attach"]) || flag.isSet(flags["stdin"]),
+    stdin: flag.isSet(flags["stdin"]),
+    tty: flag.isSet(flags["tty"]),
+    quiet: flag.isSet(flags["quiet"]),
+    remove: flag.isSet(flags["rm"]),
     writing: parseWriting(flags),
   }),
-  validate: ({ image, restart }) => [
+  validate: ({ image, restart, attach, stdin, tty, remove, writing }) => [
+    ...(tty && !stdin ? ["a terminal needs stdin: use -it"] : []),
+    ...(remove && !attach ? ["--rm should only be used for attached containers"] : []),
+    ...(attach && writing.dryRun !== "none" ? ["there is nothing to attach to in a dry run"] : []),
     ...(image === "" ? ["--image is missing: what is to run?"] : []),
     ...(["Always", "OnFailure", "Never"].includes(restart)
       ? []
       : [`invalid restart policy: ${restart}; there are Always, OnFailure and Never`]),
   ],
-  run: async ({ pod, writing }, context) => {
-    await createObject({ manifest: madeManifest(pod as ApiObject), writing, validation: "Strict" }, context);
-    return 0;
+  run: async ({ pod, writing, attach, remove, restart, ...session }, context) => {
+    const quietly = attach ? { ...context, out: { ...context.out, write: async () => {} } } : context;
+    await createObject({ manifest: madeManifest(pod as ApiObject), writing, validation: "Strict" }, quietly);
+    if (!attach) return 0;
+    const cluster = await context.cluster();
+    const { namespace } = cluster;
+    const name = pod.metadata?.name ?? "";
+    try {
+      const code = await attachToNew({ ...session, pod: name, namespace }, context);
+      return restart === "Never" ? code : 0;
+    } finally {
+      if (remove) {
+        const resource = (await cluster.discovery()).find("pods");
+        await requestDeletion({ resource, namespace, name }, {}, cluster, context);
+        if (!session.quiet) await context.out.write(`pod "${name}" deleted\n`);
+      }
+    }
   },
 });
 
@@ -75,6 +111,8 @@ function makePod(name: string, words: readonly string[], flags: Readonly<Record<
           ...(words.length === 0 ? {} : flag.isSet(flags["command"]) ? { command: [...words] } : { args: [...words] }),
           ...(env.length === 0 ? {} : { env }),
           ...(port === undefined ? {} : { ports: [{ containerPort: Number(port) }] }),
+          ...(flag.isSet(flags["stdin"]) ? { stdin: true, stdinOnce: true } : {}),
+          ...(flag.isSet(flags["tty"]) ? { tty: true } : {}),
           ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
           ...(flag.isSet(flags["privileged"]) ? { securityContext: { privileged: true } } : {}),
         },

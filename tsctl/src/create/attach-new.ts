@@ -1,0 +1,38 @@
+import type { ContainerStatus, Pod } from "@tessera/proto";
+import { follow } from "../api/watch.ts";
+import type { CommandContext } from "../command.ts";
+import { attachCommand } from "../commands/attach.ts";
+
+export interface Session {
+  readonly pod: string;
+  readonly namespace: string;
+  readonly stdin: boolean;
+  readonly tty: boolean;
+  readonly quiet: boolean;
+}
+
+/** Waits until the pod's one container runs, then attaches; of one that has ended already, shows the log. Returns the exit code. */
+export async function attachToNew({ namespace, ...session }: Session, context: CommandContext): Promise<number> {
+  const { api } = await context.cluster();
+  const { signal } = context;
+  const status = await untilStarted(session.pod, namespace, context);
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
+  if (ended === undefined) return await attachCommand.run({ ...session, container: status?.name }, context);
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(session.pod)}/log`;
+  for await (const chunk of await api.open("GET", path, { accept: "*/*", signal })) await context.out.write(chunk);
+  return ended.exitCode ?? 0;
+}
+
+async function untilStarted(name: string, namespace: string, context: CommandContext): Promise<ContainerStatus | undefined> {
+  const { api } = await context.cluster();
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  const query = { fieldSelector: `metadata.name=${name}` };
+  for await (const news of follow<Pod & { [field: string]: unknown }>(api, path, query, { signal: context.signal })) {
+    const pod = news.type === "LISTED" ? news.items[0] : news.object;
+    const status = pod?.status?.containerStatuses?.[0];
+    if (pod === undefined || news.type === "DELETED") return undefined;
+    const hasStarted = status?.state?.running ?? status?.state?.terminated ?? status?.lastState?.terminated;
+    if (hasStarted !== undefined || pod.status?.phase === "Failed" || pod.status?.phase === "Succeeded") return status;
+  }
+  return undefined;
+}
