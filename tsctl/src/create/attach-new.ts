@@ -13,14 +13,38 @@ export interface Session {
 
 /** Waits until the pod's one container runs, then attaches; of one that has ended already, shows the log. Returns the exit code. */
 export async function attachToNew({ namespace, ...session }: Session, context: CommandContext): Promise<number> {
-  const { api } = await context.cluster();
-  const { signal } = context;
   const status = await untilStarted(session.pod, namespace, context);
-  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
-  if (ended === undefined) return await attachCommand.run({ ...session, container: status?.name }, context);
+  const code = endOf(status) ?? (await attachUnlessEnded({ ...session, container: status?.name }, namespace, context));
+  if (code.attached) return code.exitCode;
+  const { api } = await context.cluster();
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(session.pod)}/log`;
-  for await (const chunk of await api.open("GET", path, { accept: "*/*", signal })) await context.out.write(chunk);
-  return ended.exitCode ?? 0;
+  for await (const chunk of await api.open("GET", path, { accept: "*/*", signal: context.signal })) await context.out.write(chunk);
+  return code.exitCode;
+}
+
+interface End {
+  readonly attached: boolean;
+  readonly exitCode: number;
+}
+
+function endOf(status: ContainerStatus | undefined): End | undefined {
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
+  return ended && { attached: false, exitCode: ended.exitCode ?? 0 };
+}
+
+/** A container may end between being seen and being attached to. */
+async function attachUnlessEnded(
+  options: Omit<Session, "namespace"> & { container?: string },
+  namespace: string,
+  context: CommandContext,
+): Promise<End> {
+  try {
+    return { attached: true, exitCode: await attachCommand.run(options, context) };
+  } catch (error) {
+    const end = endOf(await untilStarted(options.pod, namespace, context));
+    if (end === undefined) throw error;
+    return end;
+  }
 }
 
 async function untilStarted(name: string, namespace: string, context: CommandContext): Promise<ContainerStatus | undefined> {

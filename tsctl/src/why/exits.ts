@@ -43,7 +43,7 @@ export function exitOf(status: ContainerStatus, restartPolicy: string, now: numb
 }
 
 /** What to do about it. */
-export function exitHint({ reason, exitCode, signal, container }: Exit, pod: string): string | undefined {
+export function exitHint({ reason, exitCode, signal, container, previous }: Exit, pod: string): string | undefined {
   if (reason === "OOMKilled")
     return `${container} was killed for using more memory than its limit: raise resources.limits.memory, or let it use less ("tsctl top pod ${pod} --containers")`;
   if (reason === "StartError" || exitCode === 127)
@@ -52,5 +52,5 @@ export function exitHint({ reason, exitCode, signal, container }: Exit, pod: str
   if (signal === 9) return `${container} was killed (SIGKILL), not for memory: by a failed liveness probe, or after its grace period?`;
   if (signal === 11) return `${container} crashed by itself (SIGSEGV)`;
   if (exitCode === 0) return `${container} ends without a fault but is always restarted; should restartPolicy be OnFailure or Never?`;
-  return `${container} ended by itself with ${exitCode}; its log is the place to look: "tsctl logs ${pod} -c ${container} --previous"`;
+  return `${container} ended by itself with ${exitCode}; its log is the place to look: "tsctl logs ${pod} -c ${container}${previous ? " --previous" : ""}"`;
 }
