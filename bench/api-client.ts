@@ -68,6 +68,35 @@ export class ApiClient {
     return await promise;
   }
 
+  /** Reads an answer to its end and forgets it. */
+  async download(path: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const request = https.get(new URL(path, this.#base), { agent: this.#agent }, (response) => {
+      if (response.statusCode !== 200) reject(new Error(`GET ${path}: ${response.statusCode}`));
+      response.on("error", reject).on("end", resolve).resume();
+    });
+    request.on("error", reject);
+    await promise;
+  }
+
+  /** Calls back with how many events have arrived, without reading them; resolves once the watch is open. Returns its end. */
+  async watchLines(path: string, onLines: (count: number) => void): Promise<() => void> {
+    const { promise, resolve, reject } = Promise.withResolvers<() => void>();
+    const request = https.get(new URL(path, this.#base), { agent: this.#agent }, (response) => {
+      if (response.statusCode !== 200) reject(new Error(`watch ${path}: ${response.statusCode}`));
+      response.on("data", (chunk: Buffer) => {
+        let lines = 0;
+        for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1)) lines++;
+        if (lines > 0) onLines(lines);
+      });
+      // The end is the caller's doing.
+      response.on("error", () => {});
+      resolve(() => request.destroy());
+    });
+    request.on("error", reject);
+    return await promise;
+  }
+
   /**
    * Runs a command in a pod to its end by the WebSocket protocol, over a connection that an earlier request left open if there is one.
    * Throws unless it succeeds.
@@ -106,6 +135,7 @@ export class ApiClient {
 
 /** Where the remote command protocol tells how a command ended. */
 const errorChannel = 3;
+const newline = 10;
 
 export interface WatchEvent {
   readonly type: string;

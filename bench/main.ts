@@ -1,5 +1,6 @@
 /** `npm run bench [-- NAME ...]`: runs the benchmarks named, or all, and prints one JSON line per figure. */
 import { loadavg } from "node:os";
+import { benchApi } from "./api.ts";
 import { benchContainer } from "./container.ts";
 import { benchExec } from "./exec.ts";
 import { benchMemory } from "./memory.ts";
@@ -8,6 +9,7 @@ import { benchPodsAtOnce } from "./pods-at-once.ts";
 import { benchScheduler } from "./scheduler.ts";
 
 const benchmarks = {
+  api: benchApi,
   container: benchContainer,
   exec: benchExec,
   "pod-start": benchPodStart,
