@@ -164,7 +164,7 @@ scenario("a command whose caller has gone is ended", async (cluster) => {
   await cluster.apply(shellPod("abandoned", "exec sleep 1000"));
   await cluster.waitReady("abandoned");
   const running = async (): Promise<boolean> => /sleep 4321/.test(await cluster.kubectlOk(["exec", "abandoned", "--", "ps"]));
-  const caller = cluster.kubectl(["exec", "abandoned", "--", "sleep", "4321"], { timeoutMs: 3_000 }).catch(() => undefined);
+  const caller = cluster.kubectl(["exec", "abandoned", "--", "sleep", "4321"], { timeoutMs: 8_000 }).catch(() => undefined);
   await until("the command to run", async () => ((await running()) ? true : undefined));
   await caller;
   await until("the command to end", async () => ((await running()) ? undefined : true));

@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly input?: string;
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Hears of what comes on stdout while the program runs. */
+  readonly onStdout?: (text: string) => void;
 }
 
 /** Runs a program to its end; a non-zero exit is a result, not an error. Killed, with an error that shows its output, after `timeoutMs`. */
@@ -19,7 +21,10 @@ export async function run(program: string, args: readonly string[], options: Run
   if (input !== undefined) child.stdin?.end(input);
   let stdout = "";
   let stderr = "";
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+    options.onStdout?.(text);
+  });
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   let timedOut = false;
   const timer = setTimeout(() => {

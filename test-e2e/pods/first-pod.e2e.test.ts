@@ -37,8 +37,8 @@ for (const program of ["kubectl", "tsctl"] as const) {
 }
 
 scenario("a watch sees a pod from creation to Running to its end", async (cluster) => {
-  const watching = cluster.kubectl(["get", "pods", "-w", "--request-timeout=20s", "--no-headers"], { timeoutMs: 30_000 });
-  await cluster.apply(shellPod("seen", "sleep 1; exit 0", { pod: { restartPolicy: "Never" } }));
+  const watching = cluster.kubectl(["get", "pods", "-w", "--request-timeout=12s", "--no-headers"], { timeoutMs: 30_000 });
+  await cluster.apply(shellPod("seen", "sleep 3; exit 0", { pod: { restartPolicy: "Never" } }));
   await cluster.kubectlOk(["wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=20s", "pod/seen"]);
   const { stdout } = await watching;
   const statuses = stdout.split("\n").flatMap((line) => line.split(/ +/)[2] ?? []);

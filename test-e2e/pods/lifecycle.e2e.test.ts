@@ -111,7 +111,9 @@ scenario("deletion sends TERM, waits for the grace period, then kills", async (c
   for (const pod of ["polite", "stubborn"]) {
     await until(`${pod} to set its trap`, async () => (/ready/.test(await cluster.kubectlOk(["logs", pod])) ? true : undefined));
   }
-  const following = cluster.kubectl(["logs", "-f", "polite"]);
+  const connected = Promise.withResolvers<void>();
+  const following = cluster.kubectl(["logs", "-f", "polite"], { onStdout: () => connected.resolve() });
+  await Promise.race([connected.promise, following]);
   const timed = async (pod: string) => {
     const start = Date.now();
     await cluster.kubectlOk(["delete", "pod", pod]);
