@@ -41,6 +41,7 @@ export interface ContainerView {
   readonly name: string;
   readonly ready: boolean;
   readonly restartCount: number;
+  readonly imageID?: string;
   readonly containerID?: string;
   readonly state: StateView;
   readonly lastState?: StateView;
