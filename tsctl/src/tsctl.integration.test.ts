@@ -273,4 +273,16 @@ describe("tsctl with a real control plane", () => {
     assert.equal(distrusted.code, 1);
     assert.match(distrusted.stderr, /cannot reach the server .*: its certificate is not signed by the authority that the kubeconfig names/);
   });
+
+  it("answers whether one may do something", async () => {
+    assert.deepEqual(await tsctl(["auth", "can-i", "create", "po/web"]), { code: 0, stdout: "yes\n", stderr: "" });
+    assert.deepEqual(await tsctl(["auth", "can-i", "get", "/metrics", "-q"]), { code: 0, stdout: "", stderr: "" });
+    assert.match(
+      (await tsctl(["auth", "can-i", "--list"])).stdout,
+      /^RESOURCES +GROUPS +NAMES +VERBS\n\* +\* +\* +\*\n\* +\(paths\) +\*\n$/,
+    );
+    const { code, stderr } = await tsctl(["auth", "can-i", "get", "unicorns"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /no resource type "unicorns"/);
+  });
 });

@@ -123,7 +123,7 @@ export class ApiHandler {
     if (path.name !== "" || path.subresource !== "" || (path.namespace !== "") !== resource.namespaced) throw notServed();
     if (request.method !== "POST") throw notAllowed(path);
     this.#authorize(user, request, { verb: "create", resource: path.resource, path });
-    return resource.create(request, user, this.#options.now());
+    return resource.create({ request, user, namespace: path.namespace, nowMs: this.#options.now() });
   }
 
   async #answerMetrics({ method }: ApiRequest): Promise<ApiResponse> {

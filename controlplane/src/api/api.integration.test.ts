@@ -106,6 +106,7 @@ test("discovery says the same in its old and its aggregated form", async () => {
   assert.deepEqual(old.json.resources.map((each: { name: string }) => each.name).sort(), names.sort());
   assert.deepEqual((await api.http.get("/apis")).json.groups.map((each: { name: string }) => each.name).sort(), [
     "authentication.k8s.io",
+    "authorization.k8s.io",
     "coordination.k8s.io",
     "metrics.k8s.io",
   ]);

@@ -9,6 +9,7 @@ import type { StoredRegistry } from "../registry/stored-registry.ts";
 import type { Store } from "../store/store.ts";
 import type { WatchCache } from "../store/watch-cache.ts";
 import type { UsageSource } from "../usage/usage.ts";
+import { accessReviews } from "./access-reviews.ts";
 import { ApiHandler, type ServedResource } from "./api-handler.ts";
 import { Discovery } from "./discovery.ts";
 import { EventReader } from "./event-reader.ts";
@@ -46,7 +47,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
     ...metricsReaders(registry, usage).map((reader) => ({ reader })),
   ];
-  const virtual = [selfSubjectReviews];
+  const virtual = [selfSubjectReviews, ...accessReviews];
   const discovery = new Discovery(
     resources.map(({ reader }) => reader.definition),
     virtual,

@@ -13,7 +13,16 @@ export interface VirtualResource {
   readonly singular: string;
   readonly namespaced: boolean;
   readonly verbs: readonly string[];
-  create(request: ApiRequest, user: UserInfo, nowMs: number): Promise<ApiResponse>;
+  create(call: VirtualCall): Promise<ApiResponse>;
+}
+
+/** A POST to a resource without objects. */
+export interface VirtualCall {
+  readonly request: ApiRequest;
+  readonly user: UserInfo;
+  /** "" for resources of the cluster. */
+  readonly namespace: string;
+  readonly nowMs: number;
 }
 
 type Group = { readonly name: string; readonly version: string; readonly resources: (AnyDefinition | VirtualResource)[] };

@@ -1,9 +1,8 @@
 import type { SelfSubjectReview } from "@tessera/proto";
-import type { UserInfo } from "../auth/tokens.ts";
 import { formatTime } from "../registry/object-meta.ts";
 import { decodeBody } from "./decode.ts";
-import type { VirtualResource } from "./discovery.ts";
-import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
+import type { VirtualCall, VirtualResource } from "./discovery.ts";
+import { type ApiResponse, jsonResponse } from "./http.ts";
 
 /** "Who am I?": has no objects, only answers. */
 export const selfSubjectReviews: VirtualResource = {
@@ -14,7 +13,7 @@ export const selfSubjectReviews: VirtualResource = {
   singular: "selfsubjectreview",
   namespaced: false,
   verbs: ["create"],
-  async create(request: ApiRequest, user: UserInfo, nowMs: number): Promise<ApiResponse> {
+  async create({ request, user, nowMs }: VirtualCall): Promise<ApiResponse> {
     await decodeBody<SelfSubjectReview>(request, selfSubjectReviews);
     const review: SelfSubjectReview = {
       apiVersion: "authentication.k8s.io/v1",

@@ -2,6 +2,7 @@ import type { AnyCommand } from "../command.ts";
 import { apiResourcesCommand } from "./api-resources.ts";
 import { applyCommand } from "./apply.ts";
 import { attachCommand } from "./attach.ts";
+import { authCanICommand } from "./auth-can-i.ts";
 import { authWhoamiCommand } from "./auth-whoami.ts";
 import { completionCommand } from "./completion.ts";
 import { cordonCommand, uncordonCommand } from "./cordon.ts";
@@ -64,6 +65,7 @@ export const commands: readonly AnyCommand[] = [
   uncordonCommand,
   drainCommand,
   authWhoamiCommand,
+  authCanICommand,
   explainCommand,
   apiResourcesCommand,
   imageLoadCommand,
