@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { statfsSync } from "node:fs";
+import { globSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -17,9 +17,19 @@ const script = `
 test("all holds on cgroup v2 as well", {
   skip: statfsSync("/sys/fs/cgroup").type === cgroup2Magic && "it is what all tests run on",
 }, async () => {
-  const files = ["container.native.test.ts", "native-runtime.native.test.ts"].map((name) => join(import.meta.dirname, name));
+  const files = globSync(["container-*.native.test.ts", "native-runtime.native.test.ts"], { cwd: import.meta.dirname });
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const args = ["-m", "sh", "-ec", script, "sh", process.execPath, "--test", "--test-reporter=tap", ...files];
+  const args = [
+    "-m",
+    "sh",
+    "-ec",
+    script,
+    "sh",
+    process.execPath,
+    "--test",
+    "--test-reporter=tap",
+    ...files.map((file) => join(import.meta.dirname, file)),
+  ];
   const { stdout } = await promisify(execFile)("unshare", args, { env, maxBuffer: 10_000_000 }).catch((error) => {
     assert.fail(String((error as { stdout: string }).stdout).replace(/^(?!not ok)(?!\s+(error|stack|location)).*\n/gm, ""));
   });
