@@ -89,11 +89,13 @@ async function describeProcess(pid: string, cgroupRoot: string): Promise<Invento
   }
 }
 
+/** By the first cgroup below the root, which may be a path itself. */
 function podOfCgroups(text: string, cgroupRoot: string): string | undefined {
   for (const line of text.split("\n")) {
-    const path = line.split(":").slice(2).join(":").split("/");
-    const uid = POD_CGROUP.exec(path[path.lastIndexOf(cgroupRoot) + 1] ?? "")?.[1];
-    if (path.includes(cgroupRoot) && uid !== undefined) return uid;
+    const path = `${line.split(":").slice(2).join(":")}/`;
+    const root = path.lastIndexOf(`/${cgroupRoot}/`);
+    const uid = root < 0 ? undefined : POD_CGROUP.exec(path.slice(root + cgroupRoot.length + 2).split("/")[0] ?? "")?.[1];
+    if (uid !== undefined) return uid;
   }
   return undefined;
 }

@@ -91,6 +91,7 @@ export class Binding {
   readonly cgroupsClose: (cgroups: Handle) => void;
   readonly cgroupCreate: Call<[cgroups: Handle, path: string, limits: object]>;
   readonly cgroupDirs: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
+  readonly cgroupBareRoots: Call<[cgroups: Handle, out: Uint8Array, size: number]>;
   readonly cgroupList: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
   readonly cgroupProcesses: Call<[cgroups: Handle, path: string, pids: Int32Array, capacity: number, count: [number]]>;
   readonly cgroupKill: Call<[cgroups: Handle, path: string, waitMs: number, left: [number]]>;
@@ -128,6 +129,7 @@ export class Binding {
     this.cgroupsClose = this.#library.func("ts_cgroups_close", "void", [handle]);
     this.cgroupCreate = this.#call("ts_cgroup_create", [handle, text, koffi.pointer(structs.ts_cgroup_limits)]);
     this.cgroupDirs = this.#call("ts_cgroup_dirs", [handle, text, bytes, "uint32_t"]);
+    this.cgroupBareRoots = this.#call("ts_cgroup_bare_roots", [handle, bytes, "uint32_t"]);
     this.cgroupList = this.#call("ts_cgroup_list", [handle, text, bytes, "uint32_t"]);
     this.cgroupProcesses = this.#call("ts_cgroup_processes", [handle, text, koffi.pointer("int32_t"), "uint32_t", out("uint32_t")]);
     this.cgroupKill = this.#call("ts_cgroup_kill", [handle, text, "int32_t", out("uint32_t")]);

@@ -131,6 +131,15 @@ export class NativeLibrary {
     return readLines((out) => this.binding.cgroupDirs(cgroups, path, out, out.length));
   }
 
+  /**
+   * The root's folder in the hierarchies that have no controllers: systemd's own of v1, and a cgroup2 beside v1. A shim joins them too, and is
+   * then none of the processes that systemd ends with the agent's service.
+   */
+  async bareCgroupRoots(): Promise<string[]> {
+    const cgroups = await this.#openCgroups();
+    return readLines((out) => this.binding.cgroupBareRoots(cgroups, out, out.length));
+  }
+
   /** Names of the cgroups directly below `path`; "" is the root. */
   async listCgroups(path = ""): Promise<string[]> {
     const cgroups = await this.#openCgroups();

@@ -27,6 +27,7 @@ const library: RuntimeLibrary = {
   spawnShim: () => Promise.reject(new Error("no shim is started here")),
   createCgroup: async () => {},
   cgroupDirs: async () => [],
+  bareCgroupRoots: async () => [],
   killCgroup: async (path) => {
     killed.push(path);
   },

@@ -26,7 +26,7 @@ import { ShimSession } from "./shim-session.ts";
 
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = SandboxesParts["library"] &
-  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupDirs" | "cgroupUsage" | "defaultSeccompFilter">;
+  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupDirs" | "bareCgroupRoots" | "cgroupUsage" | "defaultSeccompFilter">;
 
 export interface NativeRuntimeParts extends SandboxesParts {
   /** Folder that holds `tessera-shim`. */
@@ -188,7 +188,7 @@ export class NativeRuntime implements Runtime {
         shimPath: join(nativeDir, "tessera-shim"),
         argv: shimArguments(spec, directory),
         env: [],
-        cgroupDirs: await library.cgroupDirs(shimCgroup),
+        cgroupDirs: [...(await library.cgroupDirs(shimCgroup)), ...(await library.bareCgroupRoots())],
         logPath: join(directory, "shim.log"),
         ...(spec.network.kind === "netns" ? { netnsPath: spec.network.path } : {}),
       },

@@ -31,6 +31,14 @@ controllers_of_options (char *options)
   return found;
 }
 
+static bool
+names_systemd (const char *options)
+{
+  const char *at = strstr (options, "name=systemd");
+
+  return at && (at == options || at[-1] == ',') && (at[12] == '\0' || at[12] == ',');
+}
+
 static void
 add_hierarchy (struct cgroup_layout *layout, unsigned controllers, const char *mount)
 {
@@ -41,9 +49,18 @@ add_hierarchy (struct cgroup_layout *layout, unsigned controllers, const char *m
   layout->count++;
 }
 
+/* Puts hierarchies without controllers behind the others. */
+static void
+append_bare (struct cgroup_layout *layout, const struct cgroup_layout *bare)
+{
+  for (int i = 0; i < bare->count && layout->count + layout->bare_count < MAX_HIERARCHIES; i++)
+    layout->hierarchies[layout->count + layout->bare_count++] = bare->hierarchies[i];
+}
+
 /* "36 35 0:30 ROOT MOUNTPOINT OPTIONS [TAGS...] - TYPE SOURCE SUPER_OPTIONS" */
 static void
-parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2, unsigned *seen)
+parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2, struct cgroup_layout *named,
+                  unsigned *seen)
 {
   char *rest = line, *fields[6], *type, *options;
   unsigned controllers;
@@ -65,6 +82,8 @@ parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2
     add_hierarchy (v2, 0, fields[4]);
   if (strcmp (type, "cgroup") != 0)
     return;
+  if (named->count == 0 && names_systemd (options))
+    add_hierarchy (named, 0, fields[4]);
   controllers = controllers_of_options (options);
   if (controllers == 0 || (controllers & *seen) != 0)
     return;
@@ -75,7 +94,7 @@ parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2
 int
 parse_cgroup_mounts (const char *mountinfo, struct cgroup_layout *layout)
 {
-  struct cgroup_layout v2 = { .unified = true };
+  struct cgroup_layout v2 = { .unified = true }, named = { 0 };
   char *text = strdup (mountinfo), *rest = text, *line;
   unsigned seen = 0;
 
@@ -83,10 +102,14 @@ parse_cgroup_mounts (const char *mountinfo, struct cgroup_layout *layout)
     return -ENOMEM;
   memset (layout, 0, sizeof *layout);
   while ((line = strsep (&rest, "\n")))
-    parse_mount_line (line, layout, &v2, &seen);
+    parse_mount_line (line, layout, &v2, &named, &seen);
   free (text);
   if (seen & CONTROLLER_MEMORY)
-    return 0;
+    {
+      append_bare (layout, &named);
+      append_bare (layout, &v2);
+      return 0;
+    }
   *layout = v2;
   return layout->count == 0 ? -ENOENT : 0;
 }

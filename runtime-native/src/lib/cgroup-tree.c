@@ -374,10 +374,13 @@ remove_in_hierarchy (struct ts_cgroups *cgroups, int index, const char *path, ui
 int
 ts_cgroup_remove (struct ts_cgroups *cgroups, const char *path, uint32_t *busy, struct ts_result *res)
 {
+  const struct cgroup_layout *layout = &cgroups->layout;
+
   *busy = 0;
   if (!is_cgroup_path (path, true))
     return ts_fail (res, EINVAL, "remove cgroup", "\"%s\"", path);
-  for (int i = 0; i < cgroups->layout.count; i++)
+  /* The hierarchies without controllers have the root only. */
+  for (int i = 0; i < layout->count + (*path ? 0 : layout->bare_count); i++)
     {
       int err = remove_in_hierarchy (cgroups, i, path, busy);
 

@@ -172,7 +172,7 @@ ts_cgroups_close (struct ts_cgroups *cgroups)
 static int
 open_roots (struct ts_cgroups *cgroups, struct ts_result *res)
 {
-  for (int i = 0; i < cgroups->layout.count; i++)
+  for (int i = 0; i < cgroups->layout.count + cgroups->layout.bare_count; i++)
     {
       struct cgroup_hierarchy *hierarchy = &cgroups->layout.hierarchies[i];
       cleanup_close int mount = open (hierarchy->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -240,14 +240,14 @@ ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, const struct ts_
   return apply_cgroup_limits (cgroups, path, limits, res);
 }
 
-int
-ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size, struct ts_result *res)
+/* Folders of hierarchies `first` up to `end`. */
+static int
+name_dirs (const struct ts_cgroups *cgroups, int first, int end, const char *path, char *out, uint32_t size,
+           struct ts_result *res)
 {
   uint32_t used = 0;
 
-  if (!is_cgroup_path (path, true))
-    return ts_fail (res, EINVAL, "name cgroup", "\"%s\"", path);
-  for (int i = 0; i < cgroups->layout.count; i++)
+  for (int i = first; i < end; i++)
     {
       int length = snprintf (out + used, size - used, "%s/%s%s%s\n", cgroups->layout.hierarchies[i].mount,
                              cgroups->root, *path ? "/" : "", path);
@@ -257,4 +257,23 @@ ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_
       used += (uint32_t) length;
     }
   return 0;
+}
+
+int
+ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size, struct ts_result *res)
+{
+  if (!is_cgroup_path (path, true))
+    return ts_fail (res, EINVAL, "name cgroup", "\"%s\"", path);
+  return name_dirs (cgroups, 0, cgroups->layout.count, path, out, size, res);
+}
+
+int
+ts_cgroup_bare_roots (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res)
+{
+  const struct cgroup_layout *layout = &cgroups->layout;
+
+  if (size == 0)
+    return ts_fail (res, ENOBUFS, "name cgroup", "%s", cgroups->root);
+  out[0] = '\0';
+  return name_dirs (cgroups, layout->count, layout->count + layout->bare_count, "", out, size, res);
 }

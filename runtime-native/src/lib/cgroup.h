@@ -21,7 +21,7 @@ enum cgroup_controller
 
 enum
 {
-  MAX_HIERARCHIES = 8
+  MAX_HIERARCHIES = 10
 };
 
 struct cgroup_hierarchy
@@ -30,11 +30,14 @@ struct cgroup_hierarchy
   char mount[PATH_MAX]; /* where its root is mounted */
 };
 
-/* The hierarchies of one mount namespace: several of v1, or the one of v2. */
+/* The hierarchies of one mount namespace: several of v1, or the one of v2. Beside those of v1, and behind them
+   in the array, lie those without controllers in which a service manager keeps its processes: systemd's named
+   one, and a cgroup2 (https://systemd.io/CGROUP_DELEGATION, "legacy" and "hybrid"). */
 struct cgroup_layout
 {
   bool unified;
   int count;
+  int bare_count;
   struct cgroup_hierarchy hierarchies[MAX_HIERARCHIES];
 };
 

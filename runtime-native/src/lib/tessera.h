@@ -80,6 +80,9 @@ TS_EXPORT int ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, co
 /* The folder of the cgroup in each hierarchy, each followed by a newline. */
 TS_EXPORT int ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size,
                               struct ts_result *res);
+/* The same of the root in the hierarchies without controllers, in which a service manager knows processes by
+   their cgroup: what shall not be ended with the caller's service joins them. None with v2 alone. */
+TS_EXPORT int ts_cgroup_bare_roots (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res);
 /* Names of the children, each followed by a newline; -ENOBUFS when `size` is too small. */
 TS_EXPORT int ts_cgroup_list (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size,
                               struct ts_result *res);

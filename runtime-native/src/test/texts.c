@@ -28,6 +28,9 @@ test_v1_wins_over_an_empty_v2 (void)
   CHECK (layout.hierarchies[0].controllers == (CONTROLLER_CPU | CONTROLLER_CPUACCT));
   CHECK_TEXT (layout.hierarchies[1].mount, "/sys/fs/cgroup/memory");
   CHECK_TEXT (layout.hierarchies[2].mount, "/sys/fs/cgroup/pids");
+  CHECK (layout.bare_count == 2);
+  CHECK_TEXT (layout.hierarchies[3].mount, "/sys/fs/cgroup/systemd");
+  CHECK_TEXT (layout.hierarchies[4].mount, "/sys/fs/cgroup/unified");
 }
 
 static void
@@ -40,7 +43,7 @@ test_v2_alone (void)
                               &layout)
          == 0);
   CHECK (layout.unified);
-  CHECK (layout.count == 1);
+  CHECK (layout.count == 1 && layout.bare_count == 0);
   CHECK_TEXT (layout.hierarchies[0].mount, "/sys/fs/cgroup");
 }
 
@@ -69,7 +72,9 @@ test_mounts_of_another_namespace_and_broken_lines (void)
 static void
 test_more_hierarchies_than_there_is_room_for (void)
 {
-  char text[4096] = "";
+  char text[4096]
+      = "1 2 0:3 / /c/s rw - cgroup cgroup rw,name=systemd\n1 2 0:3 / /c/n rw - cgroup cgroup rw,name=systemd\n"
+        "1 2 0:3 / /c/o rw - cgroup cgroup rw,name=systemd2\n1 2 0:3 / /c/u rw - cgroup2 cgroup2 rw\n";
   struct cgroup_layout layout;
   static const char *const names[] = { "cpu", "cpuacct", "cpuset", "memory", "pids", "freezer", "devices" };
 
@@ -77,7 +82,9 @@ test_more_hierarchies_than_there_is_room_for (void)
     snprintf (text + strlen (text), sizeof text - strlen (text), "1 2 0:3 / /c/%s rw - cgroup cgroup rw,%s\n", names[i],
               names[i]);
   CHECK (parse_cgroup_mounts (text, &layout) == 0);
-  CHECK (layout.count == 7 && layout.count <= MAX_HIERARCHIES);
+  CHECK (layout.count == 7 && layout.bare_count == 2 && layout.count + layout.bare_count <= MAX_HIERARCHIES);
+  CHECK_TEXT (layout.hierarchies[7].mount, "/c/s");
+  CHECK_TEXT (layout.hierarchies[8].mount, "/c/u");
 }
 
 static void
