@@ -14,7 +14,7 @@ export { builtinKinds, SchemaCatalog, schemaOf } from "./schema/catalog.ts";
 export { decodeObject } from "./schema/decode.ts";
 export { applyDefaults } from "./schema/defaults.ts";
 export { type Explanation, explainField } from "./schema/explain.ts";
-export { type FieldFault, fieldPath } from "./schema/field-fault.ts";
+export { type FieldFault, fieldPath, keyPath } from "./schema/field-fault.ts";
 export { type MergeRule, type MergeRules, mergeRules } from "./schema/merge-rules.ts";
 export type { OpenApiJson } from "./schema/openapi-schemas.ts";
 export { type GroupVersion, groupVersionPath, openApiV3, openApiV3Index } from "./schema/openapi-v3.ts";

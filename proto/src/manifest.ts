@@ -11,6 +11,7 @@ import {
   type YAMLError,
 } from "yaml";
 import { TesseraError } from "./error.ts";
+import { keyPath } from "./schema/field-fault.ts";
 
 /** A place in a text; both count from 1. */
 export interface Position {
@@ -22,6 +23,8 @@ export interface Position {
 export interface ManifestDocument {
   /** The document as plain JSON. */
   readonly value: unknown;
+  /** Fields that the text has more than once, of which the last was taken; empty unless the parser was told to take it. */
+  readonly duplicates: readonly string[];
   /** Where its content begins. */
   readonly start: Position;
   /**
@@ -36,15 +39,20 @@ const maxAliasCount = 100;
 /** How many errors are told at once. */
 const maxErrors = 100;
 
+export interface ManifestOptions {
+  /** What becomes of a key that an object has twice: an error ("refuse", the default), or the last one is taken. */
+  readonly duplicateKeys?: "refuse" | "last";
+}
+
 /**
  * Parses YAML (or JSON, which is YAML too) with any number of documents; those without content are left out. Values are read as kubectl reads
  * them: octal numbers with a leading 0, yes and no, merge keys.
  *
- * Throws TesseraError "BadRequest" with one cause for each syntax error, duplicate keys included, each with its line.
+ * Throws TesseraError "BadRequest" with one cause for each syntax error, duplicate keys included unless they are allowed, each with its line.
  */
-export function parseManifest(text: string): ManifestDocument[] {
+export function parseManifest(text: string, { duplicateKeys = "refuse" }: ManifestOptions = {}): ManifestDocument[] {
   const lineCounter = new LineCounter();
-  const documents = parse(text, lineCounter);
+  const documents = parse(text, lineCounter, duplicateKeys === "refuse");
   const position = (offset: number): Position => {
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
@@ -59,16 +67,18 @@ export function parseManifest(text: string): ManifestDocument[] {
       return [];
     }
     const start = position(content.range?.[0] ?? 0);
-    return [{ value: toJson(document, start), start, locate: (path) => position(offsetOf(document, path)) }];
+    const duplicates = duplicateKeys === "refuse" ? [] : findDuplicates(document);
+    return [{ value: toJson(document, start), duplicates, start, locate: (path) => position(offsetOf(document, path)) }];
   });
 }
 
-function parse(text: string, lineCounter: LineCounter): Document.Parsed[] {
+function parse(text: string, lineCounter: LineCounter, uniqueKeys: boolean): Document.Parsed[] {
   try {
     const documents = parseAllDocuments(text, {
       lineCounter,
       merge: true,
       stringKeys: true,
+      uniqueKeys,
       customTags: (tags) => [...kubectlTags, ...tags],
     });
     return Array.isArray(documents) ? documents : [];
@@ -137,6 +147,25 @@ function explain(error: YAMLError, text: string): string {
   }
 }
 
+/** The paths of keys that stand in one map more than once. */
+function findDuplicates(document: Document.Parsed): string[] {
+  const paths = new Set<string>();
+  const walk = (node: unknown, path: string): void => {
+    if (isSeq(node)) for (const [index, item] of node.items.entries()) walk(item, `${path}[${index}]`);
+    if (!isMap(node)) return;
+    const keys = new Set<string>();
+    for (const { key, value } of node.items) {
+      const name = String(isScalar(key) ? key.value : key);
+      const at = keyPath(path, name);
+      if (keys.has(name) && paths.size < maxErrors) paths.add(at);
+      keys.add(name);
+      walk(value, at);
+    }
+  };
+  walk(document.contents, "");
+  return [...paths];
+}
+
 /** The offset of the field in the text, or of the innermost part of the path that exists. */
 function offsetOf(document: Document.Parsed, path: string): number {
   let node: Node | null = document.contents;
@@ -170,11 +199,11 @@ function stepInto(document: Document.Parsed, at: Node | null, rest: string): Ste
   if (!isMap<Node, Node | null>(node)) {
     return undefined;
   }
-  // Keys may hold dots and brackets themselves, so the path is compared with the keys that exist; the longest that fits is meant.
+  // Keys may hold dots and brackets themselves, so the path is compared with the keys that exist; the longest that fits is meant, and of equal ones the last.
   let best: Step | undefined;
   for (const { key, value } of node.items) {
     const left = isScalar(key) ? afterKey(rest, String(key.value)) : undefined;
-    if (left !== undefined && (best === undefined || left.length < best.rest.length)) {
+    if (left !== undefined && (best === undefined || left.length <= best.rest.length)) {
       best = { node: value, offset: key.range?.[0] ?? 0, rest: left };
     }
   }

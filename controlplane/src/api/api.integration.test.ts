@@ -273,6 +273,21 @@ test("a patch that breaks the object's rules is refused as an update would be", 
   assert.deepEqual(refusal(await api.http.patch(`${pods}/fixed?fieldValidation=Strict`, "merge", { speck: {} })), [400, "BadRequest"]);
 });
 
+test("a field that a patch has twice counts as one that is not known", async () => {
+  assert.equal((await api.http.post(configMaps, configMapNamed("twice"))).status, 201);
+  const patch = (validation: string) =>
+    api.http.send("PATCH", `${configMaps}/twice?fieldValidation=${validation}`, {
+      body: '{"data": {"a": "1", "a": "2"}}',
+      headers: { "content-type": "application/merge-patch+json" },
+    });
+  const strict = await patch("Strict");
+  assert.deepEqual(refusal(strict), [400, "BadRequest"]);
+  assert.match(strict.json.message, /strict decoding error: data\.a: duplicate field/);
+  const warned = await patch("Warn");
+  assert.deepEqual([warned.json.data, warned.headers["warning"]], [{ a: "2" }, '299 - "data.a: duplicate field"']);
+  assert.equal((await patch("Ignore")).headers["warning"], undefined);
+});
+
 test("a patch as deep as the body allows is a bad request, and the server lives", async () => {
   for (const type of ["merge", "strategic-merge"]) {
     const body = `${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`;

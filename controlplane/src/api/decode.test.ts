@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { Readable } from "node:stream";
 import test from "node:test";
 import { type ConfigMap, type Pod, TesseraError } from "@tessera/proto";
-import { decodeValue, parseBody } from "./decode.ts";
+import { decodeBody, decodeValue, parseBody } from "./decode.ts";
 
 const podKind = { group: "", version: "v1", kind: "Pod" };
 const pod = (container: object) => ({ apiVersion: "v1", kind: "Pod", metadata: { name: "p" }, spec: { containers: [container] } });
@@ -47,10 +48,46 @@ test("YAML faults say the line", () => {
   const body = Buffer.from("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  lables:\n    a: b\n");
   const { value, locate } = parseBody(body, "application/yaml", podKind);
   assert.throws(
-    () => decodeValue<ConfigMap>(value, { ...podKind, kind: "ConfigMap" }, "Strict", locate),
+    () => decodeValue<ConfigMap>(value, { ...podKind, kind: "ConfigMap" }, "Strict", { locate }),
     badRequest(/metadata\.lables: .*labels\? \(line 5\)/),
   );
   assert.throws(() => parseBody(Buffer.from("a: b: c"), "application/yaml", podKind), badRequest(/line 1/));
+});
+
+test("a field that is there twice is refused, told, or the last is taken, as the validation says", async () => {
+  const texts = {
+    "application/json": '{"metadata": {"name": "a"}, "data": {"k": "1", "k": "2"}}',
+    "application/yaml": "metadata:\n  name: a\ndata:\n  k: '1'\n  k: '2'\n",
+  };
+  const configMap = { ...podKind, kind: "ConfigMap" };
+  for (const [type, text] of Object.entries(texts)) {
+    const decode = (fieldValidation: string) =>
+      decodeBody<ConfigMap>(
+        {
+          method: "POST",
+          path: "/",
+          query: new URLSearchParams({ fieldValidation }),
+          headers: { "content-type": type },
+          body: Readable.from([Buffer.from(text)]),
+          credentials: {},
+          signal: new AbortController().signal,
+        },
+        configMap,
+      );
+    const place = type === "application/yaml" ? " (line 5)" : "";
+    await assert.rejects(decode("Strict"), (error) => {
+      assert.ok(error instanceof TesseraError);
+      assert.equal(
+        error.message,
+        `ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: data.k: duplicate field${place}`,
+      );
+      assert.deepEqual(error.causes, [{ reason: "FieldValueDuplicate", field: "data.k", message: "duplicate field" }]);
+      return true;
+    });
+    assert.deepEqual((await decode("Warn")).warnings, [`data.k: duplicate field${place}`]);
+    const ignored = await decode("Ignore");
+    assert.deepEqual([ignored.object.data, ignored.warnings], [{ k: "2" }, []]);
+  }
 });
 
 test("one body holds one object", () => {

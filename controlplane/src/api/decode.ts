@@ -12,6 +12,7 @@ import {
 import { type ApiObject, apiVersionOf } from "../registry/definition.ts";
 import type { Fault } from "../registry/faults.ts";
 import { contentType, readBody } from "./body.ts";
+import { findDuplicateKeys } from "./duplicate-keys.ts";
 import type { ApiRequest } from "./http.ts";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
@@ -25,11 +26,26 @@ export interface Kind {
 /** A place in the text that was sent: "(line 14)", or "" when there are no lines to speak of. */
 export type Locate = (path: string) => string;
 
+/** What the text of a value says beyond the value. */
+export interface Source {
+  readonly locate?: Locate;
+  /** Fields that the text has more than once; the last was taken. */
+  readonly duplicates?: readonly FieldFault[];
+}
+
+/** A body as a plain value. */
+export interface ParsedBody {
+  readonly value: unknown;
+  readonly locate: Locate;
+  /** Finds the fields that the text has more than once. */
+  readonly duplicates: () => readonly FieldFault[];
+}
+
 export interface Decoded<T> {
   readonly object: T;
   /** What the schema refuses but only validation may report, together with its own faults. */
   readonly faults: readonly Fault[];
-  /** Unknown fields that were dropped, for clients that want to be warned. */
+  /** Unknown and repeated fields that were dropped, for clients that want to be warned. */
   readonly warnings: readonly string[];
 }
 
@@ -47,8 +63,9 @@ export function parseFieldValidation(query: URLSearchParams): FieldValidation {
 export async function decodeBody<T extends ApiObject>(request: ApiRequest, kind: Kind): Promise<Decoded<T>> {
   const body = await readBody(request);
   if (body.length === 0) throw new TesseraError("BadRequest", `the request has no body; expected a ${kind.kind}`);
-  const { value, locate } = parseBody(body, contentType(request), kind);
-  return decodeValue<T>(value, kind, parseFieldValidation(request.query), locate);
+  const { value, locate, duplicates } = parseBody(body, contentType(request), kind);
+  const validation = parseFieldValidation(request.query);
+  return decodeValue<T>(value, kind, validation, { locate, duplicates: validation === "Ignore" ? [] : duplicates() });
 }
 
 /** Decodes what was parsed or patched already. */
@@ -56,20 +73,20 @@ export function decodeValue<T extends ApiObject>(
   value: unknown,
   kind: Kind,
   validation: FieldValidation,
-  locate: Locate = () => "",
+  { locate = () => "", duplicates = [] }: Source = {},
 ): Decoded<T> {
   checkKind(value, kind);
   const schema = schemaFor(kind);
   const { object, faults } = decodeObject(schema, value);
   const structural = faults.filter((fault) => fault.type === "WrongType");
   if (structural.length > 0) throw notDecodable(kind, structural, locate, "");
-  const unknown = faults.filter(isUnknown);
-  if (unknown.length > 0 && validation === "Strict") throw notDecodable(kind, unknown, locate, "strict decoding error: ");
+  const dropped = [...duplicates, ...faults.filter(isUnknown)];
+  if (dropped.length > 0 && validation === "Strict") throw notDecodable(kind, dropped, locate, "strict decoding error: ");
   applyDefaults(schema, object);
   return {
     object: object as T,
     faults: faults.filter((fault) => !isUnknown(fault)).map((fault) => toFault(fault, locate)),
-    warnings: validation === "Warn" ? unknown.map((fault) => describe(fault, locate)) : [],
+    warnings: validation === "Warn" ? dropped.map((fault) => describe(fault, locate)) : [],
   };
 }
 
@@ -79,20 +96,17 @@ export function schemaFor(kind: Kind): KindSchema {
   return schema;
 }
 
-/** JSON or YAML text as a plain value. */
-export function parseBody(body: Buffer, type: string, kind: Kind): { value: unknown; locate: Locate } {
+/** JSON or YAML text, or Kubernetes' protobuf form, as a plain value. */
+export function parseBody(body: Buffer, type: string, kind: Kind): ParsedBody {
   const noLines = { locate: () => "" };
   switch (type) {
     case "":
-    case "application/json":
-      try {
-        return { value: JSON.parse(body.toString()), ...noLines };
-      } catch (cause) {
-        const text = cause instanceof Error ? cause.message : String(cause);
-        throw new TesseraError("BadRequest", `the body is not JSON: ${text}; expected a ${kind.kind}`, { cause });
-      }
+    case "application/json": {
+      const value = parseJson(body, kind);
+      return { value, ...noLines, duplicates: () => findDuplicateKeys(body, value) };
+    }
     case "application/yaml": {
-      const documents = parseManifest(body.toString());
+      const documents = parseManifest(body.toString(), { duplicateKeys: "last" });
       const [document] = documents;
       if (documents.length !== 1 || document === undefined) {
         throw new TesseraError("BadRequest", `the body has ${documents.length} YAML documents; expected one ${kind.kind}`);
@@ -101,15 +115,25 @@ export function parseBody(body: Buffer, type: string, kind: Kind): { value: unkn
         const place = document.locate(path);
         return place === undefined ? "" : ` (line ${place.line})`;
       };
-      return { value: document.value, locate };
+      const duplicates = () => document.duplicates.map((path): FieldFault => ({ type: "Duplicate", path, message: "duplicate field" }));
+      return { value: document.value, locate, duplicates };
     }
     case protobufContentType:
-      return { value: decodeProtobuf(body), ...noLines };
+      return { value: decodeProtobuf(body), ...noLines, duplicates: () => [] };
     default:
       throw new TesseraError(
         "UnsupportedMediaType",
         `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml; not ${type}`,
       );
+  }
+}
+
+function parseJson(body: Buffer, kind: Kind): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new TesseraError("BadRequest", `the body is not JSON: ${text}; expected a ${kind.kind}`, { cause });
   }
 }
 
@@ -154,6 +178,11 @@ function describe(fault: FieldFault, locate: Locate): string {
   return `${fault.path}: ${fault.message}${locate(fault.path)}`;
 }
 
+const decodingReasons: { readonly [type in FieldFault["type"]]?: string } = {
+  WrongType: "FieldValueTypeInvalid",
+  Duplicate: "FieldValueDuplicate",
+};
+
 function notDecodable(kind: Kind, faults: readonly FieldFault[], locate: Locate, prefix: string): TesseraError {
   const list = faults.map((fault) => describe(fault, locate)).join(", ");
   return new TesseraError(
@@ -161,7 +190,7 @@ function notDecodable(kind: Kind, faults: readonly FieldFault[], locate: Locate,
     `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${prefix}${list}`,
     {
       causes: faults.map((fault) => ({
-        reason: fault.type === "WrongType" ? "FieldValueTypeInvalid" : "FieldValueInvalid",
+        reason: decodingReasons[fault.type] ?? "FieldValueInvalid",
         field: fault.path,
         message: fault.message,
       })),

@@ -60,7 +60,7 @@ async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
   const { value, locate } = parseBody(body, contentType(call.request), deleteOptionsKind);
   // Clients name the version of the object's own group here.
   const options = typeof value === "object" && value !== null ? { ...value, apiVersion: "v1" } : value;
-  return decodeValue<DeleteOptions>(options, deleteOptionsKind, "Warn", locate).object;
+  return decodeValue<DeleteOptions>(options, deleteOptionsKind, "Warn", { locate }).object;
 }
 
 export function toDeleteRequest(options: DeleteOptions, query: URLSearchParams): DeleteRequest {

@@ -4,7 +4,7 @@ import type { Fault } from "../registry/faults.ts";
 import { contentType, readBody } from "./body.ts";
 import type { Call } from "./call.ts";
 import { checkNamespace, parseDryRun, writable } from "./create.ts";
-import { decodeValue, parseBody, parseFieldValidation, schemaFor } from "./decode.ts";
+import { decodeValue, type Kind, type ParsedBody, parseBody, parseFieldValidation, schemaFor } from "./decode.ts";
 import { type ApiResponse, withWarnings } from "./http.ts";
 import { applyJsonPatch } from "./patches/json-patch.ts";
 import { applyMergePatch } from "./patches/merge-patch.ts";
@@ -21,11 +21,12 @@ export async function patchObject(call: Call): Promise<ApiResponse> {
   const { definition } = resource;
   const options = renderOptions(call);
   const validation = parseFieldValidation(request.query);
-  const apply = await readPatch(call);
+  const { apply, duplicates } = await readPatch(call);
+  const source = { duplicates: validation === "Ignore" ? [] : duplicates() };
   const faults: Fault[] = [];
   let warnings: readonly string[] = [];
   const change = (current: ApiObject): ApiObject => {
-    const decoded = decodeValue<ApiObject>(applyShallow(apply, current), definition, validation);
+    const decoded = decodeValue<ApiObject>(applyShallow(apply, current), definition, validation, source);
     checkNamespace(decoded.object, path.namespace, definition.namespaced);
     checkIdentity(decoded.object, current);
     warnings = decoded.warnings;
@@ -40,23 +41,23 @@ export async function patchObject(call: Call): Promise<ApiResponse> {
   return withWarnings(renderObject(result.object, options), warnings);
 }
 
-async function readPatch(call: Call): Promise<Patch> {
-  const type = contentType(call.request);
+async function readPatch(call: Call): Promise<{ apply: Patch; duplicates: ParsedBody["duplicates"] }> {
   const { definition } = call.reader;
-  const parse = async () => parseBody(await readBody(call.request), "application/json", definition).value;
+  const toPatch = patchOf(contentType(call.request), definition);
+  const { value, duplicates } = parseBody(await readBody(call.request), "application/json", definition);
+  return { apply: toPatch(value), duplicates };
+}
+
+/** What makes patches of this media type out of their content. */
+function patchOf(type: string, definition: Kind): (content: unknown) => Patch {
   switch (type) {
-    case "application/json-patch+json": {
-      const operations = await parse();
-      return (current) => applyJsonPatch(current, operations);
-    }
-    case "application/merge-patch+json": {
-      const change = await parse();
-      return (current) => applyMergePatch(current, change);
-    }
+    case "application/json-patch+json":
+      return (operations) => (current) => applyJsonPatch(current, operations);
+    case "application/merge-patch+json":
+      return (change) => (current) => applyMergePatch(current, change);
     case "application/strategic-merge-patch+json": {
-      const change = await parse();
       const schema = schemaFor(definition);
-      return (current) => applyStrategicMergePatch(current, change, schema);
+      return (change) => (current) => applyStrategicMergePatch(current, change, schema);
     }
     case "application/apply-patch+yaml":
       throw new TesseraError(

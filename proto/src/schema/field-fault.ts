@@ -18,6 +18,11 @@ export function fieldPath(path: string, field: string): string {
   return path === "" ? field : `${path}.${field}`;
 }
 
+/** As `fieldPath`, for a key that may also be one of a map (labels, data): what could be mistaken for a path stands in brackets. */
+export function keyPath(path: string, key: string): string {
+  return /^\w+$/.test(key) ? fieldPath(path, key) : `${path}[${key}]`;
+}
+
 /** The value as a short piece of a message: JSON, cut when it is long. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
