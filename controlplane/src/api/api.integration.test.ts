@@ -274,9 +274,9 @@ test("a patch that breaks the object's rules is refused as an update would be", 
 });
 
 test("a field that a patch has twice counts as one that is not known", async () => {
-  assert.equal((await api.http.post(configMaps, configMapNamed("twice"))).status, 201);
+  assert.equal((await api.http.post(configMaps, configMapNamed("repeated"))).status, 201);
   const patch = (validation: string) =>
-    api.http.send("PATCH", `${configMaps}/twice?fieldValidation=${validation}`, {
+    api.http.send("PATCH", `${configMaps}/repeated?fieldValidation=${validation}`, {
       body: '{"data": {"a": "1", "a": "2"}}',
       headers: { "content-type": "application/merge-patch+json" },
     });
