@@ -11,6 +11,15 @@ const textList = "const char **";
 
 /** The structs of src/lib/tessera.h; a test compares sizes and offsets with what the compiler made of them. */
 export function declareStructs() {
+  const ioLimit = koffi.struct({
+    read_bps: "int64_t",
+    write_bps: "int64_t",
+    read_iops: "int64_t",
+    write_iops: "int64_t",
+    major: "uint32_t",
+    minor: "uint32_t",
+  });
+  const hugepageLimit = koffi.struct({ page_bytes: "int64_t", limit_bytes: "int64_t" });
   return {
     ts_result: koffi.struct({
       error: "int32_t",
@@ -24,10 +33,19 @@ export function declareStructs() {
       cpu_quota_us: "int64_t",
       cpu_period_us: "int64_t",
       memory_bytes: "int64_t",
+      swap_bytes: "int64_t",
       pids: "int64_t",
+      cpuset_cpus: text,
+      cpuset_mems: text,
+      io: koffi.pointer(ioLimit),
+      hugepages: koffi.pointer(hugepageLimit),
+      io_count: "uint32_t",
+      hugepage_count: "uint32_t",
+      io_weight: "int32_t",
       default_devices: "int32_t",
-      reserved: "int32_t",
     }),
+    ts_io_limit: ioLimit,
+    ts_hugepage_limit: hugepageLimit,
     ts_cgroup_usage: koffi.struct({
       cpu_ns: "int64_t",
       memory_bytes: "int64_t",
@@ -96,6 +114,8 @@ export class Binding {
   readonly cgroupProcesses: Call<[cgroups: Handle, path: string, pids: Int32Array, capacity: number, count: [number]]>;
   readonly cgroupKill: Call<[cgroups: Handle, path: string, waitMs: number, left: [number]]>;
   readonly cgroupRemove: Call<[cgroups: Handle, path: string, busy: [number]]>;
+  readonly cgroupFreeze: Call<[cgroups: Handle, path: string, freeze: number, left: [number]]>;
+  readonly cgroupIsFrozen: Call<[cgroups: Handle, path: string, frozen: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
   readonly layerAdd: Call<[entry: object, fd: [number]]>;
@@ -134,6 +154,8 @@ export class Binding {
     this.cgroupProcesses = this.#call("ts_cgroup_processes", [handle, text, koffi.pointer("int32_t"), "uint32_t", out("uint32_t")]);
     this.cgroupKill = this.#call("ts_cgroup_kill", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupRemove = this.#call("ts_cgroup_remove", [handle, text, out("uint32_t")]);
+    this.cgroupFreeze = this.#call("ts_cgroup_freeze", [handle, text, "int32_t", out("uint32_t")]);
+    this.cgroupIsFrozen = this.#call("ts_cgroup_is_frozen", [handle, text, out("int32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
     this.layerAdd = this.#call("ts_layer_add", [koffi.pointer(structs.ts_layer_entry), out("int32_t")]);

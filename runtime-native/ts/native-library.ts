@@ -111,15 +111,48 @@ export class NativeLibrary {
 
   /** Makes the cgroup and those above it ("pod1/app"), or sets the limits of an existing one. */
   async createCgroup(path: string, resources: Resources, options: CgroupOptions = {}): Promise<void> {
+    const io = (resources.ioLimits ?? []).map((limit) => ({
+      read_bps: limit.readBytes ?? -1,
+      write_bps: limit.writeBytes ?? -1,
+      read_iops: limit.readOperations ?? -1,
+      write_iops: limit.writeOperations ?? -1,
+      major: limit.major,
+      minor: limit.minor,
+    }));
+    const hugepages = (resources.hugepageLimits ?? []).map(({ pageBytes, limitBytes }) => ({
+      page_bytes: pageBytes,
+      limit_bytes: limitBytes,
+    }));
     await this.binding.cgroupCreate(await this.#openCgroups(), path, {
       cpu_shares: resources.cpuShares ?? -1,
       cpu_quota_us: resources.cpuQuotaUs ?? -1,
       cpu_period_us: resources.cpuPeriodUs ?? -1,
       memory_bytes: resources.memoryLimitBytes ?? -1,
+      swap_bytes: resources.swapLimitBytes ?? -1,
       pids: resources.pidsLimit ?? -1,
+      cpuset_cpus: resources.cpusetCpus ?? null,
+      cpuset_mems: resources.cpusetMems ?? null,
+      io: io.length > 0 ? io : null,
+      hugepages: hugepages.length > 0 ? hugepages : null,
+      io_count: io.length,
+      hugepage_count: hugepages.length,
+      io_weight: resources.ioWeight ?? -1,
       default_devices: options.defaultDevices ? 1 : 0,
-      reserved: 0,
     });
+  }
+
+  /** Stops all that runs in the cgroup and below, or lets it go on, and returns when it is so. */
+  async freezeCgroup(path: string, freeze: boolean): Promise<void> {
+    const cgroups = await this.#openCgroups();
+    const step = `${freeze ? "freeze" : "thaw"} cgroup ${path}`;
+    await untilNone(step, "the kernel is not done", (left) => this.binding.cgroupFreeze(cgroups, path, freeze ? 1 : 0, left));
+  }
+
+  /** Whether the cgroup was frozen and not thawed since. */
+  async isCgroupFrozen(path: string): Promise<boolean> {
+    const frozen: [number] = [0];
+    await this.binding.cgroupIsFrozen(await this.#openCgroups(), path, frozen);
+    return frozen[0] === 1;
   }
 
   /**

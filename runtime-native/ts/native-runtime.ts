@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
+import { setPaused, unlessEnded } from "./pausing.ts";
 import {
   type ContainerSpec,
   type ContainerUsage,
@@ -101,6 +102,22 @@ export class NativeRuntime implements Runtime {
   async signalContainer(sandboxId: string, container: string, signalNumber: number): Promise<void> {
     const sandbox = this.#sandboxes.find(sandboxId, "signal container");
     await sandbox.client.request("SIGNAL", new FieldWriter().string("CONTAINER", container).u32("SIGNAL", signalNumber).finish());
+    // On cgroup v1 nothing wakes a frozen process, not even this.
+    if (signalNumber === constants.signals.SIGKILL) await setPaused(sandbox, container, false, this.#parts.library);
+  }
+
+  async pauseContainer(sandboxId: string, container: string): Promise<void> {
+    await setPaused(this.#sandboxes.find(sandboxId, "pause container"), container, true, this.#parts.library);
+  }
+
+  async resumeContainer(sandboxId: string, container: string): Promise<void> {
+    await setPaused(this.#sandboxes.find(sandboxId, "resume container"), container, false, this.#parts.library);
+  }
+
+  async setContainerCpus(sandboxId: string, container: string, cpus: string): Promise<void> {
+    const sandbox = this.#sandboxes.find(sandboxId, "set CPUs");
+    if (sandbox.containers.get(container)?.phase !== "running") return;
+    await unlessEnded(() => this.#parts.library.createCgroup(`${sandbox.cgroup}/${container}`, { cpusetCpus: cpus }));
   }
 
   async removeContainer(sandboxId: string, container: string): Promise<void> {
@@ -114,14 +131,8 @@ export class NativeRuntime implements Runtime {
   async usage(sandboxId: string, container: string): Promise<ContainerUsage | undefined> {
     const sandbox = this.#sandboxes.get(sandboxId);
     if (sandbox?.containers.get(container)?.phase !== "running") return undefined;
-    try {
-      const { cpuNs = 0, memoryWorkingSetBytes = 0 } = await this.#parts.library.cgroupUsage(`${sandbox.cgroup}/${container}`);
-      return { cpuNs, memoryWorkingSetBytes };
-    } catch (error) {
-      // It ended and was removed meanwhile.
-      if (error instanceof RuntimeError && error.errno === constants.errno.ENOENT) return undefined;
-      throw error;
-    }
+    const usage = await unlessEnded(() => this.#parts.library.cgroupUsage(`${sandbox.cgroup}/${container}`));
+    return usage && { cpuNs: usage.cpuNs ?? 0, memoryWorkingSetBytes: usage.memoryWorkingSetBytes ?? 0 };
   }
 
   async exec(
@@ -133,6 +144,9 @@ export class NativeRuntime implements Runtime {
     signal: AbortSignal,
   ): Promise<ExecSession> {
     const sandbox = this.#sandboxes.find(sandboxId, "exec");
+    const state = sandbox.containers.get(container);
+    if (state?.phase === "running" && state.paused)
+      throw new RuntimeError("InvalidArgument", `exec: container ${container} is paused; resume it first`, { step: "exec" });
     const payload = encodeExec(container, process, stdin);
     const kill = (pid: number) => {
       // An exec that has ended is no longer there to be killed, and a shim that is gone has taken it along.

@@ -30,8 +30,68 @@ export interface Resources {
   readonly cpuQuotaUs?: number;
   /** Microseconds; 100000 unless given. */
   readonly cpuPeriodUs?: number;
+  /** CPUs that the processes may run on, as the kernel lists them: "0-2,5". */
+  readonly cpusetCpus?: string;
+  /** Memory nodes that their memory may come from. */
+  readonly cpusetMems?: string;
   readonly memoryLimitBytes?: number;
+  /**
+   * Swap that may be used besides. Absent: none where memory is limited. cgroup v1 knows it only together with a memory limit; on a kernel that
+   * does not count swap anything but 0 is refused.
+   */
+  readonly swapLimitBytes?: number;
   readonly pidsLimit?: number;
+  /** Share of the disks' time against others, 10 to 1000 (cgroup v1 blkio.weight). Refused where no I/O scheduler has weights. */
+  readonly ioWeight?: number;
+  readonly ioLimits?: readonly IoLimit[];
+  /** A limit for each size of huge pages; of a size that is not named, as many as there are. */
+  readonly hugepageLimits?: readonly HugepageLimit[];
+}
+
+/** What may be asked of one block device per second; an absent one is not limited. Buffered writes count on cgroup v2 only. */
+export interface IoLimit {
+  /** Numbers of the whole device, not of a partition. */
+  readonly major: number;
+  readonly minor: number;
+  readonly readBytes?: number;
+  readonly writeBytes?: number;
+  readonly readOperations?: number;
+  readonly writeOperations?: number;
+}
+
+export interface HugepageLimit {
+  readonly pageBytes: number;
+  readonly limitBytes: number;
+}
+
+/** The names of setrlimit(2) without "RLIMIT_", by number (asm-generic/resource.h). */
+export const rlimitNames = [
+  "cpu",
+  "fsize",
+  "data",
+  "stack",
+  "core",
+  "rss",
+  "nproc",
+  "nofile",
+  "memlock",
+  "as",
+  "locks",
+  "sigpending",
+  "msgqueue",
+  "nice",
+  "rtprio",
+  "rttime",
+] as const;
+
+export type RlimitName = (typeof rlimitNames)[number];
+
+/** A limit of each process of a container; undefined: unlimited. */
+export interface Rlimit {
+  readonly name: RlimitName;
+  readonly soft: number | undefined;
+  /** Above the node's own one it is refused, unless the agent has CAP_SYS_RESOURCE. */
+  readonly hard: number | undefined;
 }
 
 /** A file or folder that appears in a container. Applied in order, after the standard mounts. */
@@ -113,10 +173,19 @@ export interface ContainerSpec {
   };
   /** 0 to 1000. */
   readonly oomScoreAdj: number;
+  /** For the container's processes, those of exec included; what is not named is as the agent has it. */
+  readonly rlimits?: readonly Rlimit[];
 }
 
 export type ContainerState =
-  | { readonly phase: "running"; readonly id: string; readonly pid: number; readonly startedAtMs: number }
+  | {
+      readonly phase: "running";
+      readonly id: string;
+      readonly pid: number;
+      readonly startedAtMs: number;
+      /** It was paused and not resumed since. */
+      readonly paused?: true;
+    }
   | {
       readonly phase: "exited";
       readonly id: string;
@@ -193,6 +262,12 @@ export interface Runtime {
   startContainer(sandbox: string, spec: ContainerSpec, signal: AbortSignal): Promise<Extract<ContainerState, { phase: "running" }>>;
   /** Sends a signal to the container's first process. A container that has ended is no error. */
   signalContainer(sandbox: string, container: string, signalNumber: number): Promise<void>;
+  /** Stops all processes of the container where they are. They keep what they have, and can still be killed. One that has ended is no error. */
+  pauseContainer(sandbox: string, container: string): Promise<void>;
+  /** Lets a paused container go on. Right when it is not paused or has ended. */
+  resumeContainer(sandbox: string, container: string): Promise<void>;
+  /** Moves a running container to these CPUs ("0-2,5"). One that has ended is no error. */
+  setContainerCpus(sandbox: string, container: string, cpus: string): Promise<void>;
   /** Forgets an exited container and removes its cgroup. Right when it never existed. */
   removeContainer(sandbox: string, container: string): Promise<void>;
   /** Kills whatever runs, ends the shim, removes cgroups and runtime files. Right when it never existed, half existed or was removed before. */

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
 import type { NativeLibrary } from "./native-library.ts";
+import { type Freezer, recallPaused, resumeAll } from "./pausing.ts";
 import { type ContainerState, RuntimeError, type RuntimeEvent, type SandboxState } from "./runtime.ts";
 import { type Exit, namesIn, readExits, readRecord } from "./sandbox-record.ts";
 import { cancelled, connectShim, ShimClient } from "./shim-client.ts";
@@ -18,7 +19,7 @@ export interface SandboxesParts {
   /** Sockets and records of the sandboxes, a folder each: on a file system that a reboot empties (/run/tessera). */
   readonly runDir: string;
   readonly log: RuntimeLog;
-  readonly library: Pick<NativeLibrary, "killCgroup" | "removeCgroup" | "listCgroups">;
+  readonly library: Pick<NativeLibrary, "killCgroup" | "removeCgroup" | "listCgroups"> & Freezer;
   readonly files: Pick<HostFiles, "unmountBelow">;
 }
 
@@ -125,6 +126,7 @@ export class Sandboxes {
         starting: new Map(),
         closing: false,
       };
+      await recallPaused(sandbox, this.#parts.library);
     } catch (error) {
       client.close();
       throw error;
@@ -185,7 +187,8 @@ export class Sandboxes {
   /** Asks the shim to end: it reaps its containers, and a v1 cgroup is then free at once. What is left is killed by cgroup. */
   async #shutDown(sandbox: Sandbox): Promise<void> {
     try {
-      await sandbox.client.request("SHUTDOWN", new Uint8Array(), AbortSignal.timeout(shutdownTimeoutMs));
+      const ended = sandbox.client.request("SHUTDOWN", new Uint8Array(), AbortSignal.timeout(shutdownTimeoutMs));
+      await Promise.all([ended, resumeAll(sandbox, this.#parts.library)]);
     } catch (error) {
       this.#parts.log.info({ sandbox: sandbox.id, err: error }, "the shim did not end by itself");
     }

@@ -1,5 +1,14 @@
 import { capabilityNames } from "./capability-names.ts";
-import { type ContainerSpec, type ContainerState, type Mount, type ProcessSpec, RuntimeError, type RuntimeErrorReason } from "./runtime.ts";
+import {
+  type ContainerSpec,
+  type ContainerState,
+  type Mount,
+  type ProcessSpec,
+  type Rlimit,
+  RuntimeError,
+  type RuntimeErrorReason,
+  rlimitNames,
+} from "./runtime.ts";
 import { type Fields, FieldWriter } from "./shim-protocol.ts";
 
 /** enum ts_reason of src/container/failure.h, by number. */
@@ -48,6 +57,16 @@ function writeMount(writer: FieldWriter, mount: Mount): void {
   if (mount.mode !== undefined) writer.u32("MODE", mount.mode);
 }
 
+/** RLIM_INFINITY. */
+const unlimited = (1n << 64n) - 1n;
+
+function writeRlimit(writer: FieldWriter, { name, soft, hard }: Rlimit): void {
+  writer
+    .u32("RESOURCE", rlimitNames.indexOf(name))
+    .u64("SOFT", soft ?? unlimited)
+    .u64("HARD", hard ?? unlimited);
+}
+
 /** Payload of START. `seccomp` is the filter's program, absent for none. */
 export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string[], seccomp: Uint8Array | undefined): Buffer {
   return encode(() => {
@@ -63,6 +82,7 @@ export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string
       .strings("CGROUP_DIR", cgroupDirs)
       .bool("HOST_PID", spec.pid === "host")
       .bool("STDIN_OPEN", spec.stdin);
+    for (const rlimit of spec.rlimits ?? []) writer.fields("RLIMIT", (inner) => writeRlimit(inner, rlimit));
     writer.u32("OOM_SCORE_ADJ", spec.oomScoreAdj).string("LOG_PATH", spec.log.path);
     return writer.u64("LOG_MAX_BYTES", spec.log.maxBytes).u32("LOG_MAX_FILES", spec.log.maxFiles).finish();
   });

@@ -84,6 +84,10 @@ export const tags = {
   LOG_MAX_FILES: 59,
   ENDS_STDIN: 60,
   PORT: 61,
+  RLIMIT: 70,
+  RESOURCE: 71,
+  SOFT: 72,
+  HARD: 73,
 } as const;
 
 export type FrameName = keyof typeof frames;

@@ -103,7 +103,9 @@ ts_become_command (const struct ts_process *process, const struct ts_security *s
 
   umask (0022);
   reset_signals ();
-  err = ts_drop_privileges (process, security, failure);
+  err = ts_set_rlimits (security, failure);
+  if (err == 0)
+    err = ts_drop_privileges (process, security, failure);
   return err < 0 ? err : exec_command (process, failure);
 }
 

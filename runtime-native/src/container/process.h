@@ -16,6 +16,8 @@ int ts_open_terminal (int multiplexer, const struct ts_process *process, struct 
 /* Enters the working directory, which must exist, and checks that it is inside the root. */
 int ts_enter_cwd (const char *cwd, struct ts_failure *failure);
 
+int ts_set_rlimits (const struct ts_security *security, struct ts_failure *failure);
+
 /* Groups, ids, capabilities, no_new_privs, seccomp and the parent-death signal. */
 int ts_drop_privileges (const struct ts_process *process, const struct ts_security *security,
                         struct ts_failure *failure);

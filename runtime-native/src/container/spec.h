@@ -22,9 +22,24 @@ struct ts_process
   uint16_t rows;
 };
 
+enum
+{
+  TS_MAX_RLIMITS = 16,
+};
+
+/* RLIM_INFINITY is all ones, as in the kernel. */
+struct ts_rlimit
+{
+  uint32_t resource;
+  uint64_t soft;
+  uint64_t hard;
+};
+
 /* What a container may do; kept by the shim for later execs. */
 struct ts_security
 {
+  struct ts_rlimit rlimits[TS_MAX_RLIMITS];
+  size_t rlimit_count;
   uint64_t capabilities; /* bit per number, for uid 0 permitted and effective, for all bounding */
   bool no_new_privileges;
   bool privileged;

@@ -15,7 +15,7 @@ static const struct
 } controller_names[] = {
   { "cpu", CONTROLLER_CPU },         { "cpuacct", CONTROLLER_CPUACCT }, { "cpuset", CONTROLLER_CPUSET },
   { "memory", CONTROLLER_MEMORY },   { "pids", CONTROLLER_PIDS },       { "freezer", CONTROLLER_FREEZER },
-  { "devices", CONTROLLER_DEVICES },
+  { "devices", CONTROLLER_DEVICES }, { "blkio", CONTROLLER_IO },        { "hugetlb", CONTROLLER_HUGETLB },
 };
 
 static unsigned

@@ -1,14 +1,15 @@
-/* Limits of a cgroup as v1 and v2 spell them. */
+/* Limits of a cgroup as v1 and v2 spell them. The file names are those of Documentation/admin-guide/cgroup-v1 and
+   cgroup-v2.rst. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/cgroup.h"
+#include "lib/cgroup-limits.h"
 #include "lib/cleanup.h"
 #include "lib/device-filter.h"
 
-static int
+int
 write_limit (int dirfd, const char *path, const char *file, const char *text, struct ts_result *res)
 {
   int err = write_cgroup_file (dirfd, file, text);
@@ -18,7 +19,7 @@ write_limit (int dirfd, const char *path, const char *file, const char *text, st
   return 0;
 }
 
-static int
+int
 write_number (int dirfd, const char *path, const char *file, int64_t value, struct ts_result *res)
 {
   char text[32];
@@ -27,46 +28,42 @@ write_number (int dirfd, const char *path, const char *file, int64_t value, stru
   return write_limit (dirfd, path, file, text, res);
 }
 
-/* The order matters when limits change: the swap limit may never be below the memory limit. */
-static int
-set_memory_v1 (int fd, const char *path, int64_t bytes, struct ts_result *res)
+void
+format_page_size (int64_t bytes, char *text, size_t size)
 {
-  char text[32];
-  int err;
-
-  snprintf (text, sizeof text, "%" PRId64, bytes);
-  if (write_cgroup_file (fd, "memory.limit_in_bytes", text) == 0)
-    {
-      err = write_cgroup_file (fd, "memory.memsw.limit_in_bytes", text);
-      /* The file is absent when the kernel does not account swap. */
-      if (err < 0 && err != -ENOENT && err != -EACCES)
-        return ts_fail (res, -err, "set cgroup limit", "memory.memsw.limit_in_bytes of \"%s\" to %s", path, text);
-      return 0;
-    }
-  /* Raising beyond the swap limit is refused (EINVAL): first that one, then again. */
-  write_cgroup_file (fd, "memory.memsw.limit_in_bytes", text);
-  return write_limit (fd, path, "memory.limit_in_bytes", text, res);
+  if (bytes >= 1LL << 30)
+    snprintf (text, size, "%" PRId64 "GB", bytes >> 30);
+  else if (bytes >= 1LL << 20)
+    snprintf (text, size, "%" PRId64 "MB", bytes >> 20);
+  else
+    snprintf (text, size, "%" PRId64 "KB", bytes >> 10);
 }
 
+/* The same names in both versions. A cpuset with neither CPUs nor memory nodes of its own has its parent's. */
 static int
-set_cpu_v1 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
+set_cpuset (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
 {
   int err = 0;
 
-  if (limits->cpu_shares >= 0)
-    err = write_number (fd, path, "cpu.shares", limits->cpu_shares, res);
-  if (err == 0 && limits->cpu_quota_us >= 0)
-    err = write_number (fd, path, "cpu.cfs_period_us", limits->cpu_period_us > 0 ? limits->cpu_period_us : 100000, res);
-  if (err == 0 && limits->cpu_quota_us >= 0)
-    err = write_number (fd, path, "cpu.cfs_quota_us", limits->cpu_quota_us > 0 ? limits->cpu_quota_us : -1, res);
+  if (limits->cpuset_cpus)
+    err = write_limit (fd, path, "cpuset.cpus", limits->cpuset_cpus, res);
+  if (err == 0 && limits->cpuset_mems)
+    err = write_limit (fd, path, "cpuset.mems", limits->cpuset_mems, res);
   return err;
 }
 
 static int
-set_devices_v1 (int fd, const char *path, struct ts_result *res)
+set_pids (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
+{
+  return write_number (fd, path, "pids.max", limits->pids, res);
+}
+
+static int
+set_devices_v1 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
 {
   int err = write_limit (fd, path, "devices.deny", "a", res);
 
+  (void) limits;
   for (const struct device_rule *rule = default_device_rules; err == 0 && rule->type; rule++)
     {
       char text[64];
@@ -77,133 +74,111 @@ set_devices_v1 (int fd, const char *path, struct ts_result *res)
   return err;
 }
 
-/* Opens the cgroup in the hierarchy of a controller that a wanted limit needs. */
 static int
-open_controller (const struct ts_cgroups *cgroups, const char *path, unsigned controller, const char *name,
-                 struct ts_result *res)
+set_devices_v2 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
 {
-  int index = hierarchy_of (cgroups, controller);
+  int err = attach_device_filter (fd);
+
+  (void) limits;
+  return err < 0 ? ts_fail (res, -err, "attach device filter", "\"%s\"", path) : 0;
+}
+
+static bool
+wants_cpu (const struct ts_cgroup_limits *limits)
+{
+  return limits->cpu_shares >= 0 || limits->cpu_quota_us >= 0;
+}
+
+static bool
+wants_cpuset (const struct ts_cgroup_limits *limits)
+{
+  return limits->cpuset_cpus || limits->cpuset_mems;
+}
+
+static bool
+wants_memory (const struct ts_cgroup_limits *limits)
+{
+  return limits->memory_bytes >= 0 || limits->swap_bytes >= 0;
+}
+
+static bool
+wants_pids (const struct ts_cgroup_limits *limits)
+{
+  return limits->pids >= 0;
+}
+
+static bool
+wants_io (const struct ts_cgroup_limits *limits)
+{
+  return limits->io_weight >= 0 || limits->io_count > 0;
+}
+
+static bool
+wants_hugepages (const struct ts_cgroup_limits *limits)
+{
+  return limits->hugepage_count > 0;
+}
+
+static bool
+wants_devices (const struct ts_cgroup_limits *limits)
+{
+  return limits->default_devices;
+}
+
+typedef int (*set_limits) (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res);
+
+static const struct limit_kind
+{
+  bool (*wanted) (const struct ts_cgroup_limits *limits);
+  unsigned controller;
+  const char *name_v1;
+  set_limits set_v1;
+  const char *name_v2; /* NULL: it takes no controller there */
+  set_limits set_v2;
+} kinds[] = {
+  { wants_cpu, CONTROLLER_CPU, "cpu", set_cpu_v1, "cpu", set_cpu_v2 },
+  { wants_cpuset, CONTROLLER_CPUSET, "cpuset", set_cpuset, "cpuset", set_cpuset },
+  { wants_memory, CONTROLLER_MEMORY, "memory", set_memory_v1, "memory", set_memory_v2 },
+  { wants_pids, CONTROLLER_PIDS, "pids", set_pids, "pids", set_pids },
+  { wants_io, CONTROLLER_IO, "blkio", set_io_v1, "io", set_io_v2 },
+  { wants_hugepages, CONTROLLER_HUGETLB, "hugetlb", set_hugepages_v1, "hugetlb", set_hugepages_v2 },
+  { wants_devices, CONTROLLER_DEVICES, "devices", set_devices_v1, NULL, set_devices_v2 },
+};
+
+/* The cgroup's folder in the hierarchy that has the controller; in v2 its parent must have passed it down. */
+static int
+open_limits (const struct ts_cgroups *cgroups, const char *path, const struct limit_kind *kind, struct ts_result *res)
+{
+  bool unified = cgroups->layout.unified;
+  const char *name = unified ? kind->name_v2 : kind->name_v1;
+  int index = unified && !name ? 0 : hierarchy_of (cgroups, kind->controller);
   int fd;
 
   if (index < 0)
     return ts_fail (res, EOPNOTSUPP, "set cgroup limit", "the %s controller is not available", name);
   fd = open_cgroup_at (cgroups, index, path);
   if (fd < 0)
-    return ts_fail (res, -fd, "open cgroup", "\"%s\" of the %s controller", path, name);
+    return ts_fail (res, -fd, "open cgroup", "\"%s\" in %s", path, cgroups->layout.hierarchies[index].mount);
   return fd;
-}
-
-static int
-apply_v1 (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
-          struct ts_result *res)
-{
-  int err = 0;
-
-  if (limits->cpu_shares >= 0 || limits->cpu_quota_us >= 0)
-    {
-      cleanup_close int fd = open_controller (cgroups, path, CONTROLLER_CPU, "cpu", res);
-
-      err = fd < 0 ? fd : set_cpu_v1 (fd, path, limits, res);
-    }
-  if (err == 0 && limits->memory_bytes >= 0)
-    {
-      cleanup_close int fd = open_controller (cgroups, path, CONTROLLER_MEMORY, "memory", res);
-
-      err = fd < 0 ? fd : set_memory_v1 (fd, path, limits->memory_bytes, res);
-    }
-  if (err == 0 && limits->pids >= 0)
-    {
-      cleanup_close int fd = open_controller (cgroups, path, CONTROLLER_PIDS, "pids", res);
-
-      err = fd < 0 ? fd : write_number (fd, path, "pids.max", limits->pids, res);
-    }
-  if (err == 0 && limits->default_devices)
-    {
-      cleanup_close int fd = open_controller (cgroups, path, CONTROLLER_DEVICES, "devices", res);
-
-      err = fd < 0 ? fd : set_devices_v1 (fd, path, res);
-    }
-  return err;
-}
-
-/* v2: a wanted limit's controller has no files here when it was not passed down. */
-static int
-need_controller (const struct ts_cgroups *cgroups, unsigned controller, const char *name, struct ts_result *res)
-{
-  if (cgroups->layout.hierarchies[0].controllers & controller)
-    return 0;
-  return ts_fail (res, EOPNOTSUPP, "set cgroup limit", "the %s controller is not available", name);
-}
-
-static int
-set_cpu_v2 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
-{
-  int64_t period = limits->cpu_period_us > 0 ? limits->cpu_period_us : 100000;
-  char text[64];
-  int err = 0;
-
-  if (limits->cpu_shares >= 0)
-    err = write_number (fd, path, "cpu.weight", weight_of_shares (limits->cpu_shares), res);
-  if (err < 0 || limits->cpu_quota_us < 0)
-    return err;
-  if (limits->cpu_quota_us > 0)
-    snprintf (text, sizeof text, "%" PRId64 " %" PRId64, limits->cpu_quota_us, period);
-  else
-    snprintf (text, sizeof text, "max %" PRId64, period);
-  return write_limit (fd, path, "cpu.max", text, res);
-}
-
-static int
-set_memory_v2 (int fd, const char *path, int64_t bytes, struct ts_result *res)
-{
-  int err = write_number (fd, path, "memory.max", bytes, res);
-  int swap;
-
-  if (err < 0)
-    return err;
-  swap = write_cgroup_file (fd, "memory.swap.max", "0");
-  /* The file is absent when the kernel does not account swap. */
-  if (swap < 0 && swap != -ENOENT)
-    return ts_fail (res, -swap, "set cgroup limit", "memory.swap.max of \"%s\" to 0", path);
-  return 0;
-}
-
-static int
-apply_v2 (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
-          struct ts_result *res)
-{
-  cleanup_close int fd = open_cgroup_at (cgroups, 0, path);
-  int err = 0;
-
-  if (fd < 0)
-    return ts_fail (res, -fd, "open cgroup", "\"%s\"", path);
-  if (limits->cpu_shares >= 0 || limits->cpu_quota_us >= 0)
-    {
-      err = need_controller (cgroups, CONTROLLER_CPU, "cpu", res);
-      err = err < 0 ? err : set_cpu_v2 (fd, path, limits, res);
-    }
-  if (err == 0 && limits->memory_bytes >= 0)
-    {
-      err = need_controller (cgroups, CONTROLLER_MEMORY, "memory", res);
-      err = err < 0 ? err : set_memory_v2 (fd, path, limits->memory_bytes, res);
-    }
-  if (err == 0 && limits->pids >= 0)
-    {
-      err = need_controller (cgroups, CONTROLLER_PIDS, "pids", res);
-      err = err < 0 ? err : write_number (fd, path, "pids.max", limits->pids, res);
-    }
-  if (err == 0 && limits->default_devices)
-    {
-      err = attach_device_filter (fd);
-      if (err < 0)
-        err = ts_fail (res, -err, "attach device filter", "\"%s\"", path);
-    }
-  return err;
 }
 
 int
 apply_cgroup_limits (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
                      struct ts_result *res)
 {
-  return cgroups->layout.unified ? apply_v2 (cgroups, path, limits, res) : apply_v1 (cgroups, path, limits, res);
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    {
+      cleanup_close int fd = -1;
+      int err;
+
+      if (!kinds[i].wanted (limits))
+        continue;
+      fd = open_limits (cgroups, path, &kinds[i], res);
+      if (fd < 0)
+        return fd;
+      err = (cgroups->layout.unified ? kinds[i].set_v2 : kinds[i].set_v1) (fd, path, limits, res);
+      if (err < 0)
+        return err;
+    }
+  return 0;
 }

@@ -84,8 +84,9 @@ inherit_cpuset (int parent, int child, struct ts_result *res)
 static int
 delegate_controllers (int dirfd, unsigned *passed)
 {
-  static const char *const names[] = { "cpu", "memory", "pids", "cpuset" };
-  static const unsigned bits[] = { CONTROLLER_CPU, CONTROLLER_MEMORY, CONTROLLER_PIDS, CONTROLLER_CPUSET };
+  static const char *const names[] = { "cpu", "memory", "pids", "cpuset", "io", "hugetlb" };
+  static const unsigned bits[]
+      = { CONTROLLER_CPU, CONTROLLER_MEMORY, CONTROLLER_PIDS, CONTROLLER_CPUSET, CONTROLLER_IO, CONTROLLER_HUGETLB };
 
   *passed = 0;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -17,11 +17,13 @@ enum cgroup_controller
   CONTROLLER_PIDS = 1 << 4,
   CONTROLLER_FREEZER = 1 << 5,
   CONTROLLER_DEVICES = 1 << 6,
+  CONTROLLER_IO = 1 << 7, /* "blkio" in v1 */
+  CONTROLLER_HUGETLB = 1 << 8,
 };
 
 enum
 {
-  MAX_HIERARCHIES = 10
+  MAX_HIERARCHIES = 14
 };
 
 struct cgroup_hierarchy

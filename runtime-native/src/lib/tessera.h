@@ -47,16 +47,40 @@ TS_EXPORT int ts_signal_process (int32_t pid, int64_t start_time, int32_t signal
 
 struct ts_cgroups;
 
-/* Limits; -1 leaves one alone. */
+/* What a block device may be asked for per second; -1 leaves one alone. */
+struct ts_io_limit
+{
+  int64_t read_bps;
+  int64_t write_bps;
+  int64_t read_iops;
+  int64_t write_iops;
+  uint32_t major;
+  uint32_t minor;
+};
+
+struct ts_hugepage_limit
+{
+  int64_t page_bytes;
+  int64_t limit_bytes;
+};
+
+/* Limits; -1 leaves one alone, and so does NULL. */
 struct ts_cgroup_limits
 {
   int64_t cpu_shares;    /* v1 scale, 2 to 262144 */
   int64_t cpu_quota_us;  /* 0: no limit */
   int64_t cpu_period_us; /* with a quota; -1: 100000 */
-  int64_t memory_bytes;  /* swap included */
+  int64_t memory_bytes;
+  int64_t swap_bytes; /* beside memory_bytes; -1: none where memory is limited. v1: only along with it */
   int64_t pids;
+  const char *cpuset_cpus; /* "0-2,5" */
+  const char *cpuset_mems;
+  const struct ts_io_limit *io;
+  const struct ts_hugepage_limit *hugepages;
+  uint32_t io_count;
+  uint32_t hugepage_count;
+  int32_t io_weight;       /* v1 scale, 10 to 1000 */
   int32_t default_devices; /* 1: only the devices every container has */
-  int32_t reserved;
 };
 
 /* -1 where the kernel does not tell. */
@@ -95,6 +119,13 @@ TS_EXPORT int ts_cgroup_kill (struct ts_cgroups *cgroups, const char *path, int3
                               struct ts_result *res);
 /* One round: removes the cgroup and all below it; *busy counts those the kernel still holds. */
 TS_EXPORT int ts_cgroup_remove (struct ts_cgroups *cgroups, const char *path, uint32_t *busy, struct ts_result *res);
+/* Stops or continues all that runs in the cgroup and below. *left is 0 once it is so; the caller repeats it until then.
+ */
+TS_EXPORT int ts_cgroup_freeze (struct ts_cgroups *cgroups, const char *path, int32_t freeze, uint32_t *left,
+                                struct ts_result *res);
+/* *frozen: 1 when the cgroup was told to freeze, whether or not all in it have stopped. */
+TS_EXPORT int ts_cgroup_is_frozen (struct ts_cgroups *cgroups, const char *path, int32_t *frozen,
+                                   struct ts_result *res);
 TS_EXPORT int ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, struct ts_cgroup_usage *out,
                                struct ts_result *res);
 

@@ -100,7 +100,11 @@ enum
   X (LOG_MAX_BYTES, 58) /* u64 */                                                                                    \
   X (LOG_MAX_FILES, 59)                                                                                              \
   X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */                                   \
-  X (PORT, 61)
+  X (PORT, 61)                                                                                                       \
+  X (RLIMIT, 70)   /* each: RESOURCE, SOFT, HARD */                                                                  \
+  X (RESOURCE, 71) /* number of setrlimit(2) */                                                                      \
+  X (SOFT, 72)     /* u64, all ones for unlimited; so has HARD */                                                    \
+  X (HARD, 73)
 
 #define TS_FRAME_NUMBER(name, number) TS_FRAME_##name = number,
 #define TS_TAG_NUMBER(name, number) TS_TAG_##name = number,

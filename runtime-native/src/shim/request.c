@@ -211,6 +211,40 @@ read_seccomp (const struct ts_field *field, struct ts_security *security)
 }
 
 static int
+read_rlimit_field (const struct ts_field *field, struct ts_rlimit *rlimit)
+{
+  switch (field->tag)
+    {
+    case TS_TAG_RESOURCE:
+      return ts_field_u32 (field, &rlimit->resource);
+    case TS_TAG_SOFT:
+      return ts_field_u64 (field, &rlimit->soft);
+    case TS_TAG_HARD:
+      return ts_field_u64 (field, &rlimit->hard);
+    default:
+      return 0;
+    }
+}
+
+static int
+read_rlimit (const struct ts_field *container, struct ts_security *security)
+{
+  struct ts_fields fields = ts_fields_of (container->value, container->size);
+  struct ts_rlimit rlimit = { .resource = UINT32_MAX };
+  struct ts_field field;
+  int more;
+
+  while ((more = ts_next_field (&fields, &field)) > 0)
+    if (read_rlimit_field (&field, &rlimit) < 0)
+      return -EBADMSG;
+  if (more < 0 || rlimit.resource >= TS_MAX_RLIMITS || rlimit.soft > rlimit.hard
+      || security->rlimit_count == TS_MAX_RLIMITS)
+    return -EBADMSG;
+  security->rlimits[security->rlimit_count++] = rlimit;
+  return 0;
+}
+
+static int
 read_container_field (const struct ts_field *field, struct ts_container_spec *spec)
 {
   switch (field->tag)
@@ -239,6 +273,8 @@ read_container_field (const struct ts_field *field, struct ts_container_spec *sp
       return ts_field_bool (field, &spec->host_pid);
     case TS_TAG_STDIN_OPEN:
       return ts_field_bool (field, &spec->stdin_open);
+    case TS_TAG_RLIMIT:
+      return read_rlimit (field, &spec->security);
     case TS_TAG_OOM_SCORE_ADJ:
       return ts_field_u32 (field, &spec->oom_score_adj);
     case TS_TAG_LOG_PATH:

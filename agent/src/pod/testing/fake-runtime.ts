@@ -134,6 +134,22 @@ export class FakeRuntime implements Runtime {
     if (!isIgnored) this.#kernel.end(sandboxId, container, { exitCode: 128 + signalNumber, signal: signalNumber });
   }
 
+  async pauseContainer(sandboxId: string, container: string): Promise<void> {
+    await Promise.resolve();
+    this.#setPaused(sandboxId, container, true);
+  }
+
+  async resumeContainer(sandboxId: string, container: string): Promise<void> {
+    await Promise.resolve();
+    this.#setPaused(sandboxId, container, false);
+  }
+
+  async setContainerCpus(sandboxId: string, container: string, cpus: string): Promise<void> {
+    await Promise.resolve();
+    const found = this.#sandbox(sandboxId).containers.get(container);
+    if (found?.state.phase === "running") found.spec = { ...found.spec, resources: { ...found.spec.resources, cpusetCpus: cpus } };
+  }
+
   async removeContainer(sandboxId: string, container: string): Promise<void> {
     await Promise.resolve();
     this.#kernel.sandboxes.get(sandboxId)?.containers.delete(container);
@@ -152,7 +168,10 @@ export class FakeRuntime implements Runtime {
     output: ExecOutput,
     _signal: AbortSignal,
   ): Promise<ExecSession> {
-    if (this.#sandbox(sandboxId).containers.get(container)?.state.phase !== "running") {
+    const state = this.#sandbox(sandboxId).containers.get(container)?.state;
+    if (state?.phase === "running" && state.paused)
+      throw new RuntimeError("InvalidArgument", `exec: container ${container} is paused; resume it first`, { step: "exec" });
+    if (state?.phase !== "running") {
       throw new RuntimeError("NotFound", `container ${container} does not run`, { step: "exec" });
     }
     const [command = ""] = process.argv;
@@ -238,6 +257,13 @@ export class FakeRuntime implements Runtime {
 
   async close(): Promise<void> {
     this.#kernel.listener = undefined;
+  }
+
+  #setPaused(sandboxId: string, container: string, paused: boolean): void {
+    const found = this.#sandbox(sandboxId).containers.get(container);
+    if (found?.state.phase !== "running") return;
+    const { paused: _, ...running } = found.state;
+    found.state = paused ? { ...running, paused: true } : running;
   }
 
   #sandbox(id: string): FakeSandbox {

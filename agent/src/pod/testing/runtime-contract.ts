@@ -35,6 +35,7 @@ const SANDBOX: SandboxSpec = {
   resources: {},
   sysctls: {},
 };
+const SILENT: ExecOutput = { stdout: () => undefined, stderr: () => undefined };
 const SLEEP = ["/bin/sleep", "1000"];
 /** Busybox's shell and the fake's little parser both understand it. */
 const exitWith = (code: number) => ["/bin/sh", "-c", `exit ${code}`];
@@ -99,6 +100,28 @@ export function runtimeContract(name: string, make: () => Promise<RuntimePlace>)
       await runtime.close();
       runtime = place.runtime();
       assert.deepEqual((await runtime.recover(signal()))[0]?.containers, [exit]);
+    });
+
+    it("shows a paused container as such to every agent until it is resumed, and kills it all the same", async () => {
+      await runtime.createSandbox(SANDBOX, signal());
+      const running = await start("main_0", SLEEP);
+      await runtime.pauseContainer(SANDBOX.id, "main_0");
+      await runtime.pauseContainer(SANDBOX.id, "main_0");
+      await runtime.close();
+      runtime = place.runtime();
+      runtime.onEvent((event) => events.push(event));
+      assert.deepEqual((await runtime.recover(signal()))[0]?.containers, [{ ...running, paused: true }]);
+      await refused(runtime.exec(SANDBOX.id, "main_0", PROCESS, false, SILENT, signal()), "InvalidArgument");
+      await runtime.resumeContainer(SANDBOX.id, "main_0");
+      await runtime.close();
+      runtime = place.runtime();
+      runtime.onEvent((event) => events.push(event));
+      assert.deepEqual((await runtime.recover(signal()))[0]?.containers, [running]);
+      await runtime.pauseContainer(SANDBOX.id, "main_0");
+      await runtime.signalContainer(SANDBOX.id, "main_0", 9);
+      assert.equal((await exitOf("main_0")).exitCode, 137);
+      await runtime.pauseContainer(SANDBOX.id, "main_0");
+      await runtime.setContainerCpus(SANDBOX.id, "main_0", "0");
     });
 
     it("makes no second sandbox of one name", async () => {
