@@ -16,6 +16,7 @@ function cacheOf(revision: number, objects: AnyObject[], batches: CacheEvent<Api
     revision,
     size: objects.length,
     get: () => undefined,
+    isUnreadable: () => false,
     list: () => objects,
     waitFor: async () => {},
     async *watch(from, signal) {

@@ -46,6 +46,31 @@ test("a read after a write sees the write, from whatever source it comes", async
   }
 });
 
+test("no get tells an older state than one that was acknowledged before it began, however late the cache hears of changes", async () => {
+  await using lagging = await startTestApi({ watchLagMs: 20 });
+  const path = "/api/v1/namespaces/default/configmaps";
+  const versionOf = (answer: { json: Json }) => Number(answer.json.metadata.resourceVersion);
+  let acknowledged = versionOf(await lagging.http.post(path, configMapNamed("n")));
+  let isWriting = true;
+  const write = async () => {
+    for (let i = 1; i <= 30; i++) {
+      const body = { ...configMapNamed("n"), data: { i: String(i) } };
+      acknowledged = versionOf(await lagging.http.send("PUT", `${path}/n`, { body }));
+    }
+    isWriting = false;
+  };
+  const read = async () => {
+    while (isWriting) {
+      const known = acknowledged;
+      const seen = versionOf(await lagging.http.get(`${path}/n`));
+      assert.ok(seen >= known, `a get told version ${seen} although ${known} was acknowledged before`);
+    }
+  };
+  await Promise.all([write(), ...Array.from({ length: 8 }, read)]);
+  await lagging.http.send("DELETE", `${path}/n`);
+  assert.equal((await lagging.http.get(`${path}/n`)).status, 404);
+});
+
 test("a list in pieces is one list, though objects come and go meanwhile", async () => {
   const path = await space("pieces");
   await create(path, "a", "b", "c", "d", "e");

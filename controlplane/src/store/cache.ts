@@ -32,6 +32,8 @@ export interface ResourceCache<T> {
   readonly size: number;
   /** namespace is "" for cluster-scoped objects. */
   get(namespace: string, name: string): CachedObject<T> | undefined;
+  /** Whether the newest state of the object cannot be read, so that `get` tells an earlier one, or none. */
+  isUnreadable(namespace: string, name: string): boolean;
   /**
    * In the order of the store's keys: a snapshot, that later changes do not touch. "" or undefined: all namespaces. Throws TesseraError "InternalError" when
    * the newest state of an object there cannot be read: a list that leaves one out would say that it does not exist. `get` and watches go on telling its

@@ -4,6 +4,7 @@ import { type ConditionalWrite, type EtcdClient, type EtcdKey, type EtcdRange, p
 import { GroupCommit } from "./group-commit.ts";
 import { comparableRevision, etcdRevision, objectVersion, storeVersion } from "./revision.ts";
 import { plainValues, type ValueSealing } from "./sealing.ts";
+import { SharedRead } from "./shared-read.ts";
 import type { Page, Store, Versioned } from "./store.ts";
 
 export interface EtcdStoreDependencies {
@@ -22,6 +23,9 @@ type ReadBack =
   /** Somebody else's write came first. */
   | { readonly happened: false; readonly stillPossible: false; readonly current: number };
 
+/** What counts is the header of the answer. */
+const anyKey = "\0";
+
 /** States of a key to look at, going back from the newest, before a read-back gives up. */
 const maxReadBackSteps = 16;
 
@@ -31,6 +35,8 @@ export class EtcdStore implements Store {
   readonly #sealing: ValueSealing;
   readonly #patienceMs: number;
   readonly #group: GroupCommit;
+  /** Somebody may have to wait for one that is under way and then for the own: together they have the patience of one call. */
+  readonly #newest = new SharedRead(() => this.#range({ key: anyKey }, Date.now() + this.#patienceMs / 2));
 
   constructor(dependencies: EtcdStoreDependencies) {
     this.#client = dependencies.client;
@@ -68,9 +74,7 @@ export class EtcdStore implements Store {
   }
 
   async currentRevision(): Promise<number> {
-    // Any key will do: what counts is the header.
-    const { revision } = await this.#range({ key: "\0" }, this.#deadline());
-    return storeVersion(revision);
+    return storeVersion((await this.#newest.get()).revision);
   }
 
   async create(key: string, value: Buffer): Promise<number> {

@@ -27,7 +27,7 @@ export interface Store {
   read(key: string): Promise<Versioned | undefined>;
   /** All below a prefix, paged at one revision. `revision` 0: the newest. Throws TesseraError "Expired" when compacted. */
   readPage(prefix: string, options: { limit: number; fromKey?: string; revision: number }): Promise<Page>;
-  /** The newest revision of the whole store, linearizable. */
+  /** The newest revision of the whole store, linearizable. Who asks at the same time shares a call, so that asking is cheap. */
   currentRevision(): Promise<number>;
   /** Throws TesseraError "AlreadyExists". */
   create(key: string, value: Buffer): Promise<number>;

@@ -15,7 +15,7 @@ import type { NodeStreams } from "../../nodes/node-streams.ts";
 import { createSystemNamespaces } from "../../registry/bootstrap.ts";
 import { StoredRegistry } from "../../registry/stored-registry.ts";
 import { Scheduler } from "../../scheduler/index.ts";
-import { EtcdClient } from "../../store/etcd-client.ts";
+import { EtcdClient, type EtcdEndpoints, type WatchHandlers } from "../../store/etcd-client.ts";
 import { EtcdStore } from "../../store/etcd-store.ts";
 import { WatchCache } from "../../store/watch-cache.ts";
 import { UsageStore } from "../../usage/usage-store.ts";
@@ -57,6 +57,8 @@ export interface TestApiOptions {
   readonly schedules?: boolean;
   /** How many changes the watch cache remembers. */
   readonly history?: { readonly events: number; readonly bytes: number };
+  /** The watch cache hears of each change so much later. */
+  readonly watchLagMs?: number;
 }
 
 const noNodes: NodeStreams = { open: () => Promise.reject(new Error("this test has no nodes")) };
@@ -70,7 +72,9 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   const etcdClient = new EtcdClient(etcd.endpoints);
   cleanup.defer(() => etcdClient.close());
   const store = new EtcdStore({ client: etcdClient });
-  const caches = new WatchCache({ client: etcdClient, log, ...(options.history === undefined ? {} : { history: options.history }) });
+  const watched = options.watchLagMs === undefined ? etcdClient : new LaggingEtcdClient(etcd.endpoints, options.watchLagMs);
+  cleanup.defer(() => watched.close());
+  const caches = new WatchCache({ client: watched, log, ...(options.history === undefined ? {} : { history: options.history }) });
   const registry = new StoredRegistry({ store, caches });
   const stop = new AbortController();
   const running: Promise<void>[] = [caches.run(stop.signal)];
@@ -138,6 +142,20 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
       run("kubectl", args, input, { ...process.env, KUBECONFIG: kubeconfig, KUBECACHEDIR: join(dir, "cache"), ...environment }),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
+}
+
+class LaggingEtcdClient extends EtcdClient {
+  readonly #lagMs: number;
+
+  constructor(endpoints: EtcdEndpoints, lagMs: number) {
+    super(endpoints);
+    this.#lagMs = lagMs;
+  }
+
+  override watch(prefix: string, fromRevision: number, handlers: WatchHandlers): () => void {
+    const onEvents: WatchHandlers["onEvents"] = (...args) => void setTimeout(() => handlers.onEvents(...args), this.#lagMs);
+    return super.watch(prefix, fromRevision, { ...handlers, onEvents });
+  }
 }
 
 function listedEvents(events: readonly Event[]): EventSource {

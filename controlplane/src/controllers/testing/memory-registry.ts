@@ -122,6 +122,10 @@ export class MemoryCache<T extends ApiObject> implements ResourceCache<T> {
     return this.#objects.get(`${namespace}/${name}`);
   }
 
+  isUnreadable(): boolean {
+    return false;
+  }
+
   list(namespace = ""): Iterable<CachedObject<T>> {
     return [...this.#objects.values()].filter((object) => namespace === "" || object.namespace === namespace);
   }
