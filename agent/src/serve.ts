@@ -16,7 +16,7 @@ import type { ServeSettings } from "./settings.ts";
 
 /** Runs a node's agent until SIGTERM or SIGINT. */
 export async function serve(settings: ServeSettings): Promise<void> {
-  const { dataDir, runDir, cgroupRoot, nativeDir } = settings;
+  const { dataDir, runDir, cgroupRoot, nativeDir, copyTools } = settings;
   // What a pod sees of the agent's files has the mode that it was made with.
   process.umask(0o022);
   const log = pino({ level: settings.logLevel, base: { node: settings.nodeName } }, destination({ fd: 2, sync: true }));
@@ -32,7 +32,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
       node: await readFacts(settings),
       identity,
       dataDir,
-      runtime: new NativeRuntime({ nativeDir, runDir: sandboxesFolder(runDir), log, library, files: hostFiles }),
+      runtime: new NativeRuntime({ nativeDir, copyTools, runDir: sandboxesFolder(runDir), log, library, files: hostFiles }),
       network: new NativeNodeNetwork({ library, runDir }),
       hostFiles,
       images: await LocalImageStore.open({

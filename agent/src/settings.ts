@@ -11,6 +11,7 @@ export interface ServeSettings {
   readonly runDir: string;
   readonly cgroupRoot: string;
   readonly nativeDir: string;
+  readonly copyTools: string;
   readonly podPidsLimit: number;
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
@@ -42,6 +43,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
   RUN_DIR,
   CGROUP_ROOT,
   NATIVE_DIR,
+  new Option("--copy-tools <file>", "static busybox whose tar and test serve `cp` in images without them").default("/bin/busybox"),
   number("--pod-pids-limit <count>", "most processes and threads of one pod, 0 for no limit", 4096, 0),
   number("--log-max-bytes <bytes>", "a container's log is rotated beyond this size", 10 << 20, 4096),
   number("--log-max-files <count>", "files kept of each container's log", 5, 1),

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Collected, Node, until } from "./native-runtime-fixture.ts";
 import { type ExecOutput, RuntimeError } from "./runtime.ts";
@@ -357,4 +360,32 @@ test("a container that watches never sees into the process that joins it", async
   );
   assert.deepEqual([...new Set(node.log("watcher"))], []);
   await runtime.removeSandbox(other.id);
+});
+
+test("tar is there for an image without it, with the rights of any other exec", async () => {
+  const bare = join(node.folder, "bare-image");
+  mkdirSync(join(bare, "bin"), { recursive: true });
+  mkdirSync(join(bare, "closed"), { mode: 0o700 });
+  copyFileSync("/bin/busybox", join(bare, "bin/sleep"));
+  const spec = node.container("bare", ["/bin/sleep", "1000"]);
+  await runtime.startContainer(pod.id, { ...spec, rootfs: { ...spec.rootfs, lower: [bare] } }, signal);
+  const inBare = async (argv: string[], changes = {}, input?: Buffer) => {
+    const output = new Collected();
+    const session = await runtime.exec(pod.id, "bare", node.process(argv, changes), input !== undefined, output, signal);
+    if (input !== undefined) await session.write(input);
+    session.closeStdin();
+    return { output, exited: await session.exited };
+  };
+
+  const packed = execFileSync("tar", ["-C", join(node.image, "etc"), "-cf", "-", "passwd"]);
+  assert.deepEqual((await inBare(["tar", "-xmf", "-", "-C", "/"], {}, packed)).exited, { exitCode: 0 });
+  const back = await inBare(["tar", "cf", "-", "/passwd"]);
+  assert.match(back.output.text, /root:x:0:0/);
+  assert.deepEqual((await inBare(["test", "-d", "/bin"])).exited, { exitCode: 0 });
+  assert.deepEqual((await inBare(["test", "-d", "/passwd"])).exited, { exitCode: 1 });
+  const asUser = await inBare(["tar", "cf", "-", "/closed"], { user: { uid: 1000, gid: 1000, additionalGids: [] } });
+  assert.match(asUser.output.errors, /closed: Permission denied/);
+  // Nothing else comes with it, and a path is meant as a path.
+  await assert.rejects(inBare(["sh", "-c", "true"]), { reason: "CommandNotFound" });
+  await assert.rejects(inBare(["/bin/tar", "cf", "-", "/"]), { reason: "CommandNotFound" });
 });

@@ -86,7 +86,7 @@ export class Node {
 
   agent(runDir = this.runDir): NativeRuntime {
     const log = { info: () => {}, warn: () => {} };
-    const runtime = new NativeRuntime({ nativeDir, runDir, log, library: this.library, files: this.#files });
+    const runtime = new NativeRuntime({ nativeDir, copyTools: "/bin/busybox", runDir, log, library: this.library, files: this.#files });
     runtime.onEvent((event) => {
       this.events.push(event);
       for (const wake of this.#wake.splice(0)) wake();

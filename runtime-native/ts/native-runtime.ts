@@ -32,6 +32,8 @@ export type RuntimeLibrary = SandboxesParts["library"] &
 export interface NativeRuntimeParts extends SandboxesParts {
   /** Folder that holds `tessera-shim`. */
   readonly nativeDir: string;
+  /** Static busybox that execs of "tar" and "test" fall back on in images without them (docs/decisions/0041-copying-without-tar.md). */
+  readonly copyTools?: string;
   readonly library: RuntimeLibrary;
 }
 
@@ -200,7 +202,7 @@ export class NativeRuntime implements Runtime {
     await library.spawnShim(
       {
         shimPath: join(nativeDir, "tessera-shim"),
-        argv: shimArguments(spec, directory),
+        argv: shimArguments(spec, directory, this.#parts.copyTools),
         env: [],
         cgroupDirs: [...(await library.cgroupDirs(shimCgroup)), ...(await library.bareCgroupRoots())],
         logPath: join(directory, "shim.log"),
@@ -257,10 +259,11 @@ export class NativeRuntime implements Runtime {
   }
 }
 
-function shimArguments(spec: SandboxSpec, directory: string): string[] {
+function shimArguments(spec: SandboxSpec, directory: string, copyTools: string | undefined): string[] {
   const argv = ["tessera-shim", "--id", spec.id, "--run-dir", directory, "--hostname", spec.hostname];
   if (spec.hostIpc) argv.push("--host-ipc");
   if (spec.network.kind === "host") argv.push("--host-network");
+  if (copyTools !== undefined) argv.push("--copy-tools", copyTools);
   for (const [name, value] of Object.entries(spec.sysctls)) argv.push("--sysctl", `${name}=${value}`);
   return argv;
 }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exampleImage, kubeconfigPath, until } from "../harness/cluster.ts";
 import { forwarding } from "../harness/forwarding.ts";
+import { loadImage } from "../harness/image.ts";
 import { run as runProgram } from "../harness/run.ts";
 import { scenario, shellPod } from "../harness/scenario.ts";
 
@@ -75,18 +77,40 @@ scenario("port-forward reaches a pod in the node's network", async (cluster) => 
   assert.equal(answer, "hello\n");
 });
 
-scenario("kubectl cp copies folders both ways", async (cluster) => {
-  const folder = await mkdtemp(join(tmpdir(), "tessera-cp-"));
-  try {
-    await mkdir(join(folder, "there/below"), { recursive: true });
-    const content = randomBytes(3_000_000);
-    await writeFile(join(folder, "there/below/data"), content);
-    await cluster.apply(shellPod("box", "exec sleep 1000"));
-    await cluster.waitReady("box");
-    await cluster.kubectlOk(["cp", join(folder, "there"), "box:/tmp/there"]);
-    await cluster.kubectlOk(["cp", "box:/tmp/there", join(folder, "back")]);
-    assert.ok((await readFile(join(folder, "back/below/data"))).equals(content));
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-});
+const bareImage = "tessera.local/without-tar:1";
+
+for (const program of programs) {
+  scenario(`${program} cp copies folders both ways, also where the image has no tar`, async (cluster) => {
+    await loadImage(bareImage, {}, (root) => {
+      mkdirSync(join(root, "bin"));
+      for (const name of ["tar", "test", "["]) writeFileSync(join(root, `bin/.wh.${name}`), "");
+    });
+    const folder = await mkdtemp(join(tmpdir(), "tessera-cp-"));
+    try {
+      await mkdir(join(folder, "there/below"), { recursive: true });
+      const content = randomBytes(3_000_000);
+      await writeFile(join(folder, "there/below/data"), content);
+      const bare = { name: "bare", image: bareImage, command: ["sleep", "1000"], securityContext: { runAsUser: 1000 } };
+      const pod = shellPod("box", "exec sleep 1000") as { spec: { containers: object[] } };
+      pod.spec.containers.push(bare);
+      await cluster.apply(pod);
+      await cluster.waitReady("box");
+      assert.notEqual((await cluster.kubectl(["exec", "box", "-c", "bare", "--", "ls", "/bin/tar"])).code, 0);
+      const ok = program === "kubectl" ? cluster.kubectlOk : cluster.tsctlOk;
+      for (const container of ["main", "bare"]) {
+        const back = join(folder, container);
+        await ok(["cp", "-c", container, join(folder, "there"), "box:/tmp/copy"]);
+        // The folder is there now, so it goes into it.
+        await ok(["cp", "-c", container, join(folder, "there/below/data"), "box:/tmp/copy"]);
+        await ok(["cp", "-c", container, "box:/tmp/copy", back]);
+        for (const name of ["below/data", "data"]) assert.ok((await readFile(join(back, name))).equals(content), `${container} ${name}`);
+      }
+      // Whoever the container runs as may no more than in any other exec.
+      const refused = await cluster[program](["cp", "-c", "bare", join(folder, "there/below/data"), "box:/etc/passwd"]);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /Permission denied/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}

@@ -65,7 +65,7 @@ exec_in_path (const struct ts_process *process)
 }
 
 static int
-exec_command (const struct ts_process *process, struct ts_failure *failure)
+exec_command (const struct ts_process *process, int tools, struct ts_failure *failure)
 {
   const char *name = process->argv[0];
   int error;
@@ -78,6 +78,11 @@ exec_command (const struct ts_process *process, struct ts_failure *failure)
   else
     error = *name ? exec_in_path (process) : ENOENT;
 
+  if (tools >= 0 && (error == ENOENT || error == ENOTDIR))
+    {
+      syscall (SYS_execveat, tools, "", process->argv, process->env, AT_EMPTY_PATH);
+      return ts_fail (failure, errno, "exec", "%s of the node", name);
+    }
   if (error == ENOENT || error == ENOTDIR)
     return ts_refuse (failure, TS_COMMAND_NOT_FOUND, error, "exec", "%s", name);
   if (error == EACCES || error == ENOEXEC || error == EISDIR || error == EPERM || error == ELIBBAD)
@@ -97,7 +102,8 @@ reset_signals (void)
 }
 
 int
-ts_become_command (const struct ts_process *process, const struct ts_security *security, struct ts_failure *failure)
+ts_become_command (const struct ts_process *process, const struct ts_security *security, int tools,
+                   struct ts_failure *failure)
 {
   int err;
 
@@ -106,7 +112,7 @@ ts_become_command (const struct ts_process *process, const struct ts_security *s
   err = ts_set_rlimits (security, failure);
   if (err == 0)
     err = ts_drop_privileges (process, security, failure);
-  return err < 0 ? err : exec_command (process, failure);
+  return err < 0 ? err : exec_command (process, tools, failure);
 }
 
 void

@@ -44,14 +44,14 @@ become (const struct ts_join_spec *spec, struct ts_failure *failure)
     err = open_terminal (spec->process, failure);
   if (err == 0)
     err = ts_enter_cwd (spec->process->cwd, failure);
-  return err < 0 ? err : ts_become_command (spec->process, spec->security, failure);
+  return err < 0 ? err : ts_become_command (spec->process, spec->security, spec->tools < 0 ? -1 : TS_TOOLS_FD, failure);
 }
 
 void
 ts_join_child (const struct ts_join_spec *spec, int channel, const int stdio[3])
 {
   struct ts_failure failure = { 0 };
-  int err = ts_arrange_descriptors (channel, stdio, spec->pidfd, &failure);
+  int err = ts_arrange_descriptors (channel, stdio, spec->pidfd, spec->tools, &failure);
   pid_t pid;
 
   if (err == 0)

@@ -5,9 +5,9 @@
 #include "container/failure.h"
 #include "container/spec.h"
 
-/* Makes stdio[0..2] the process's 0, 1 and 2, the channel TS_CHANNEL_FD and `kept`, unless -1, TS_KEPT_FD; closes all
-   others. */
-int ts_arrange_descriptors (int channel, const int stdio[3], int kept, struct ts_failure *failure);
+/* Makes stdio[0..2] the process's 0, 1 and 2, the channel TS_CHANNEL_FD, `kept` TS_KEPT_FD and `tools` TS_TOOLS_FD,
+   unless they are -1; closes all others. `tools` needs `kept`. */
+int ts_arrange_descriptors (int channel, const int stdio[3], int kept, int tools, struct ts_failure *failure);
 
 /* A terminal of the devpts whose "ptmx" is open as `multiplexer`: becomes 0, 1 and 2 and the controlling terminal.
    Its other side goes over the channel. */
@@ -22,8 +22,9 @@ int ts_set_rlimits (const struct ts_security *security, struct ts_failure *failu
 int ts_drop_privileges (const struct ts_process *process, const struct ts_security *security,
                         struct ts_failure *failure);
 
-/* What both kinds of child do last. Returns only when it failed. */
-int ts_become_command (const struct ts_process *process, const struct ts_security *security,
+/* What both kinds of child do last; `tools`, unless -1, is executed when the command is not found. Returns only when it
+   failed. */
+int ts_become_command (const struct ts_process *process, const struct ts_security *security, int tools,
                        struct ts_failure *failure);
 
 /* Tells the shim and ends. */

@@ -14,11 +14,13 @@
 #include "container/failure.h"
 #include "container/spec.h"
 
-/* Where a child finds the channel to the shim, and the container's first process when it joins one. */
+/* Where a child finds the channel to the shim, and when it joins a container that one's first process and the program
+   that stands in for commands which the image lacks. */
 enum
 {
   TS_CHANNEL_FD = 3,
   TS_KEPT_FD = 4,
+  TS_TOOLS_FD = 5,
 };
 
 struct ts_setup
@@ -57,6 +59,7 @@ struct ts_join_spec
   char *const *cgroup_dirs;
   uint32_t oom_score_adj;
   int pidfd; /* of the container's first process */
+  int tools; /* a static program that is the command when the image has none of its name; -1 for none */
 };
 
 /* Runs in a fresh child, which enters the namespaces and makes the process itself as its sibling. */

@@ -138,12 +138,12 @@ ts_start_child (const struct ts_container_spec *spec, int channel, const int std
   int err;
 
   umask (0);
-  err = ts_arrange_descriptors (channel, stdio, -1, &failure);
+  err = ts_arrange_descriptors (channel, stdio, -1, -1, &failure);
   if (err == 0 && setsid () < 0)
     err = ts_fail_step (&failure, errno, "start session");
   for (size_t i = 0; err == 0 && i < sizeof steps / sizeof *steps; i++)
     err = steps[i](&setup);
   if (err == 0)
-    ts_become_command (&spec->process, &spec->security, &failure);
+    ts_become_command (&spec->process, &spec->security, -1, &failure);
   ts_give_up (&failure);
 }

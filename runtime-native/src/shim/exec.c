@@ -4,9 +4,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "container/mounts.h"
 #include "container/setup.h"
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
@@ -119,16 +121,36 @@ ts_resume_exec (struct ts_exec *exec)
 
 static void exec_launched (struct ts_launch *launch);
 
+/* `kubectl cp` runs "tar" and "test" in the container, which many images lack: then the node's own stand in for them,
+   with the rights of any other exec. By a read-only mount, so that nobody can write to the file through /proc/PID/exe
+   (CVE-2019-5736). -1 when the command is another one, or there is no such file: then an exec goes as it goes without.
+ */
+static int
+open_copy_tools (const struct ts_shim *shim, const struct ts_process *process)
+{
+  const char *name = process->argv[0];
+  cleanup_close int tools = -1;
+
+  if (!shim->copy_tools || (strcmp (name, "tar") != 0 && strcmp (name, "test") != 0))
+    return -1;
+  tools = sys_open_tree (AT_FDCWD, shim->copy_tools, OPEN_TREE_CLONE);
+  if (tools < 0 || ts_set_attributes (tools, 0, MOUNT_ATTR_RDONLY) < 0)
+    return -1;
+  return steal_fd (&tools);
+}
+
 static int
 clone_joiner (struct ts_exec *exec, const struct ts_container *container, const struct ts_process *process,
               const struct ts_stdio *stdio, struct ts_failure *failure)
 {
+  cleanup_close int tools = open_copy_tools (exec->shim, process);
   struct ts_join_spec spec = {
     .process = process,
     .security = &container->security,
     .cgroup_dirs = container->cgroup_dirs,
     .oom_score_adj = container->oom_score_adj,
     .pidfd = container->pidfd,
+    .tools = tools,
   };
   int fds[3];
   cleanup_close int channel = ts_begin_launch (exec->shim, &exec->launch, exec_launched);

@@ -1,4 +1,5 @@
-/* tessera-shim --id POD --run-dir RUN/POD --hostname NAME [--host-ipc] [--host-network] [--sysctl NAME=VALUE]...
+/* tessera-shim --id POD --run-dir RUN/POD --hostname NAME [--host-ipc] [--host-network] [--copy-tools FILE]
+                [--sysctl NAME=VALUE]...
 
    Started by the agent as nobody's child, in the pod's network namespace and its cgroup. Writes "R" to descriptor 3
    when it listens on RUN/POD/shim.sock, or why it cannot. */
@@ -48,6 +49,8 @@ parse_options (int argc, char **argv, struct ts_sandbox_options *options, struct
         options->run_dir = argv[++i];
       else if (strcmp (argv[i], "--hostname") == 0)
         options->hostname = argv[++i];
+      else if (strcmp (argv[i], "--copy-tools") == 0)
+        options->copy_tools = argv[++i];
       else if (strcmp (argv[i], "--sysctl") == 0)
         *sysctls++ = argv[++i];
       else
@@ -87,6 +90,7 @@ start (struct ts_shim *shim, const struct ts_sandbox_options *options, struct ts
 
   shim->id = options->id;
   shim->run_dir = options->run_dir;
+  shim->copy_tools = options->copy_tools;
   shim->run_dirfd = open (options->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (shim->run_dirfd < 0)
     return ts_fail (failure, errno, "open run folder", "%s", options->run_dir);

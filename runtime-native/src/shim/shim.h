@@ -30,6 +30,7 @@ struct ts_shim
   const char *run_dir;
   int run_dirfd;
   const char *shm; /* folder that becomes the containers' /dev/shm */
+  const char *copy_tools;
   struct ts_source listener;
   struct ts_source signals;
   /* Ticks while a container waits for somebody who is attached. */
@@ -54,6 +55,7 @@ struct ts_sandbox_options
   char *const *sysctls; /* "name=value", ends with NULL */
   bool host_ipc;
   bool host_network;
+  const char *copy_tools; /* static program with "tar" and "test", for images that lack them; NULL for none */
 };
 
 int ts_enter_sandbox (const struct ts_sandbox_options *options, struct ts_shim *shim, struct ts_failure *failure);

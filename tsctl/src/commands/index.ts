@@ -6,6 +6,7 @@ import { authCanICommand } from "./auth-can-i.ts";
 import { authWhoamiCommand } from "./auth-whoami.ts";
 import { completionCommand } from "./completion.ts";
 import { cordonCommand, uncordonCommand } from "./cordon.ts";
+import { cpCommand } from "./cp.ts";
 import { createCommand } from "./create.ts";
 import { createGenerators } from "./create-generators.ts";
 import { deleteCommand } from "./delete.ts";
@@ -50,6 +51,7 @@ export const commands: readonly AnyCommand[] = [
   execCommand,
   attachCommand,
   portForwardCommand,
+  cpCommand,
   deleteCommand,
   editCommand,
   patchCommand,
