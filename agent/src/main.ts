@@ -1,15 +1,36 @@
 import { TesseraError } from "@tessera/proto";
 import { Command } from "commander";
+import { destination, pino } from "pino";
+import { joinCluster } from "./credentials/join.ts";
 import { printInventory } from "./inventory.ts";
 import { serve } from "./serve.ts";
 import { AGENT_VERSION } from "./session/node-status.ts";
-import { INVENTORY_OPTIONS, type InventorySettings, SERVE_OPTIONS, type ServeSettings } from "./settings.ts";
+import {
+  INVENTORY_OPTIONS,
+  type InventorySettings,
+  JOIN_OPTIONS,
+  type JoinCommandSettings,
+  SERVE_OPTIONS,
+  type ServeSettings,
+} from "./settings.ts";
 
 const program = new Command("agent").description("Tessera's node agent").version(AGENT_VERSION);
 
 const serveCommand = program.command("serve").description("look after this node's pods until stopped; stopping leaves them running");
 for (const option of SERVE_OPTIONS) serveCommand.addOption(option);
 serveCommand.action((settings: ServeSettings) => serve(settings));
+
+const joinCommand = program
+  .command("join")
+  .description("make this machine a node of a cluster; 'tsctl join-token create' prints the flags. Harmless where it has joined already");
+for (const option of JOIN_OPTIONS) joinCommand.addOption(option);
+joinCommand.action(async (settings: JoinCommandSettings) => {
+  const log = pino({ level: settings.logLevel, base: undefined }, destination({ fd: 2, sync: true }));
+  const hasJoined = await joinCluster(settings, log);
+  process.stdout.write(
+    `node "${settings.nodeName}" ${hasJoined ? "has joined" : "had joined before"}: its credentials are in ${settings.credentials}\n`,
+  );
+});
 
 const inventoryCommand = program
   .command("inventory")

@@ -1,12 +1,13 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
-import { credentials } from "@grpc/grpc-js";
+import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { TesseraError } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from "@tessera/runtime-native";
-import { destination, pino } from "pino";
+import { destination, type Logger, pino } from "pino";
 import { Agent } from "./agent.ts";
 import { systemClock } from "./clock.ts";
+import { joinCluster } from "./credentials/join.ts";
+import { CredentialsFolder } from "./credentials/node-credentials.ts";
 import { LocalImageStore, type RegistrySettings } from "./images/index.ts";
 import { lockFolder } from "./lock-file.ts";
 import type { NodeFacts } from "./node-facts.ts";
@@ -46,7 +47,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
       random: Math.random,
       usageIntervalMs: settings.usageInterval * 1000,
       log,
-      controlPlane: { target: settings.controlPlane, credentials: await readCredentials(settings.credentials) },
+      controlPlane: await openControlPlane(settings, log),
     });
     await agent.run(stop.signal, () => log.info("agent is ready"));
   } finally {
@@ -75,12 +76,21 @@ async function readRegistries({ registryCa, insecureRegistry }: ServeSettings): 
   }
 }
 
-async function readCredentials(folder: string) {
-  try {
-    const [ca, key, cert] = await Promise.all(["ca.crt", "node.key", "node.crt"].map((name) => readFile(join(folder, name))));
-    return credentials.createSsl(ca, key, cert);
-  } catch (error) {
-    const hint = "make them with the control plane's command node-credentials";
-    throw new TesseraError("BadRequest", `cannot use the credentials in ${folder}: ${(error as Error).message}; ${hint}`, { cause: error });
+/** Joins first when the node has not yet and the settings say how. */
+async function openControlPlane(settings: ServeSettings, log: Logger): Promise<{ target: string; credentials: ChannelCredentials }> {
+  const { join: address, token, caHash, nodeName } = settings;
+  if (address !== undefined) {
+    if (token === undefined || caHash === undefined) throw new TesseraError("BadRequest", "--join needs --token and --ca-hash too");
+    await joinCluster({ join: address, token, caHash, nodeName, credentials: settings.credentials }, log);
   }
+  const folder = new CredentialsFolder(settings.credentials);
+  const present = await folder.read();
+  if (present === undefined) {
+    const hint = `make this machine a node with "agent join", whose flags "tsctl join-token create" prints`;
+    throw new TesseraError("BadRequest", `${folder.path} does not hold ca.crt, node.crt and node.key: ${hint}`);
+  }
+  const target = settings.controlPlane ?? (await folder.controlPlane());
+  if (target === undefined)
+    throw new TesseraError("BadRequest", "--control-plane is missing: this node did not learn the address by joining");
+  return { target, credentials: credentials.createSsl(Buffer.from(present.ca), Buffer.from(present.key), Buffer.from(present.cert)) };
 }

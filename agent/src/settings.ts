@@ -5,7 +5,12 @@ import { Option } from "commander";
 export interface ServeSettings {
   readonly nodeName: string;
   readonly nodeAddress: string;
-  readonly controlPlane: string;
+  /** Absent: as it was learned while joining. */
+  readonly controlPlane: string | undefined;
+  /** With `token` and `caHash`: where to join when there are no credentials yet. */
+  readonly join: string | undefined;
+  readonly token: string | undefined;
+  readonly caHash: string | undefined;
   readonly credentials: string;
   readonly dataDir: string;
   readonly runDir: string;
@@ -21,6 +26,16 @@ export interface ServeSettings {
   readonly logLevel: string;
 }
 
+/** What `join` can be told. */
+export interface JoinCommandSettings {
+  readonly join: string;
+  readonly token: string;
+  readonly caHash: string;
+  readonly nodeName: string;
+  readonly credentials: string;
+  readonly logLevel: string;
+}
+
 export interface InventorySettings {
   readonly dataDir: string;
   readonly runDir: string;
@@ -32,13 +47,27 @@ const DATA_DIR = new Option("--data-dir <folder>", "what must outlive the agent:
 const RUN_DIR = new Option("--run-dir <folder>", "what a reboot may take: sockets and network namespaces").default("/run/tessera");
 const CGROUP_ROOT = new Option("--cgroup-root <name>", "cgroup that holds those of all pods").default("tessera");
 
+const NODE_NAME = new Option("--node-name <name>", "metadata.name of this node's Node object").default(hostname());
+const CREDENTIALS = new Option("--credentials <folder>", "ca.crt, node.crt and node.key of this node").makeOptionMandatory();
+const LOG_LEVEL = new Option("--log-level <level>", "how much the agent says")
+  .choices(["trace", "debug", "info", "warn", "error"])
+  .default("info");
+
+/** What "tsctl join-token create" tells. */
+const joinOptions = () => [
+  new Option("--join <host:port>", "address of the control plane's API"),
+  new Option("--token <token>", "join token").env("TESSERA_JOIN_TOKEN"),
+  new Option("--ca-hash <digest>", 'digest of the public key of the cluster\'s CA: "sha256:" and hex'),
+];
+
 const NATIVE_DIR = new Option("--native-dir <folder>", "libtessera.so and tessera-shim").default(import.meta.dirname, "beside the program");
 
 export const SERVE_OPTIONS: readonly Option[] = [
-  new Option("--node-name <name>", "metadata.name of this node's Node object").default(hostname()),
+  NODE_NAME,
   new Option("--node-address <ip>", "address that other nodes reach this one at").makeOptionMandatory(),
-  new Option("--control-plane <host:port>", "where the control plane listens for agents").makeOptionMandatory(),
-  new Option("--credentials <folder>", "ca.crt, node.crt and node.key of this node").makeOptionMandatory(),
+  new Option("--control-plane <host:port>", "where the control plane listens for agents; default: what was learned while joining"),
+  CREDENTIALS,
+  ...joinOptions(),
   DATA_DIR,
   RUN_DIR,
   CGROUP_ROOT,
@@ -52,7 +81,14 @@ export const SERVE_OPTIONS: readonly Option[] = [
     .argParser((host: string, before: readonly string[]) => [...before, host])
     .default([]),
   number("--usage-interval <seconds>", "how often CPU and memory use are reported", 10, 1),
-  new Option("--log-level <level>", "how much the agent says").choices(["trace", "debug", "info", "warn", "error"]).default("info"),
+  LOG_LEVEL,
+];
+
+export const JOIN_OPTIONS: readonly Option[] = [
+  NODE_NAME,
+  CREDENTIALS,
+  ...joinOptions().map((option) => option.makeOptionMandatory()),
+  LOG_LEVEL,
 ];
 
 export const INVENTORY_OPTIONS: readonly Option[] = [DATA_DIR, RUN_DIR, CGROUP_ROOT, NATIVE_DIR];

@@ -24,6 +24,7 @@ const loopbackNames = ["localhost", "127.0.0.1", "::1"];
 /** Reads the certificates, and makes those that are missing or no longer serve. */
 export async function ensureCertificates(settings: ServeSettings): Promise<Certificates> {
   const dir = join(settings.dataDir, "pki");
+  const lifetimeMs = settings.certificateLifetimeMs;
   const [pki, internal] = [await Pki.open(dir, "ca"), await Pki.open(dir, "internal-ca")];
   const hosts = [...settings.listen, ...settings.nodeListen].map((address) => parseHostPort(address).host);
   const names = [
@@ -38,14 +39,19 @@ export async function ensureCertificates(settings: ServeSettings): Promise<Certi
     ]),
   ].filter((name) => name !== "0.0.0.0" && name !== "::");
   const bothSides = async (name: "etcd" | "nats"): Promise<BothSides> => {
-    const server = await internal.ensure(name, { commonName: `tessera-${name}`, usages: ["server", "client"], names: loopbackNames });
-    const client = await internal.ensure(`${name}-client`, { commonName: `tessera-${name}-client`, usages: ["client"] });
+    const server = await internal.ensure(name, {
+      commonName: `tessera-${name}`,
+      usages: ["server", "client"],
+      names: loopbackNames,
+      lifetimeMs,
+    });
+    const client = await internal.ensure(`${name}-client`, { commonName: `tessera-${name}-client`, usages: ["client"], lifetimeMs });
     return { server: toTlsFiles(internal, server), client: toTlsFiles(internal, client) };
   };
   return {
     pki,
-    server: await pki.ensure("server", { commonName: "tessera-controlplane", usages: ["server"], names }),
-    admin: await pki.ensure("admin", { commonName: "tessera-admin", organizations: ["system:masters"], usages: ["client"] }),
+    server: await pki.ensure("server", { commonName: "tessera-controlplane", usages: ["server"], names, lifetimeMs }),
+    admin: await pki.ensure("admin", { commonName: "tessera-admin", organizations: ["system:masters"], usages: ["client"], lifetimeMs }),
     etcd: await bothSides("etcd"),
     nats: await bothSides("nats"),
   };

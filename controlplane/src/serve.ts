@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
 import { createApi } from "./api/api.ts";
-import type { HttpsServer } from "./api/https-server.ts";
+import { formatHostPort, type HttpsServer, parseHostPort } from "./api/https-server.ts";
 import { writeKubeconfig } from "./auth/kubeconfig.ts";
 import { TokenTable } from "./auth/tokens.ts";
 import { type Certificates, ensureCertificates } from "./certificates.ts";
@@ -13,6 +13,7 @@ import { Resealing } from "./encryption/resealing.ts";
 import { SecretSealing } from "./encryption/secret-sealing.ts";
 import { NatsEvents } from "./events/nats-events.ts";
 import { openNats } from "./events/nats-link.ts";
+import { NodeJoin } from "./join/node-join.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { NodeServer } from "./nodes/index.ts";
 import { PortsFile } from "./ports-file.ts";
@@ -105,6 +106,16 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     log: log.child({ part: "api" }),
     now: Date.now,
     tokens: await TokenTable.open(join(settings.dataDir, "tokens.json")),
+    nodeJoin: new NodeJoin({
+      secrets: registry.secrets,
+      nodes: registry.nodes,
+      isConnected: (name) => nodes.isConnected(name),
+      authority: certificates.pki.authority,
+      lifetimeMs: settings.nodeCertificateLifetimeMs,
+      now: Date.now,
+      log: log.child({ part: "join" }),
+    }),
+    nodePort: () => parseHostPort(nodes.addresses[0] ?? "").port,
     listen: settings.listen,
     tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
   });
@@ -216,8 +227,10 @@ async function announce(
   log: Logger,
 ): Promise<void> {
   const [api = ""] = addresses.api;
+  const { host, port } = parseHostPort(api);
+  const isWildcard = host === "0.0.0.0" || host === "::";
   await writeKubeconfig(join(settings.dataDir, "admin.kubeconfig"), {
-    server: `https://${api.replace(/^(0\.0\.0\.0|\[::\]):/, "127.0.0.1:")}`,
+    server: `https://${isWildcard ? formatHostPort(settings.advertise[0] ?? "127.0.0.1", port) : api}`,
     caPem: certificates.pki.authority.pair.certPem,
     user: certificates.admin,
     name: "tessera",

@@ -21,6 +21,8 @@ test("serve has a default for everything but its folder", async () => {
     advertise: [],
     clusterCidr: "10.64.0.0/16",
     nodeCidrBits: 24,
+    certificateLifetimeMs: 365 * 86_400_000,
+    nodeCertificateLifetimeMs: 365 * 86_400_000,
     logLevel: "info",
   });
 });
@@ -69,6 +71,7 @@ for (const [sentence, args, text] of [
   ["an address has a port", ["serve", "--data-dir", "d", "--listen", "localhost"], /expected HOST:PORT/],
   ["a port is a port", ["serve", "--data-dir", "d", "--listen", "a:99999"], /expected HOST:PORT/],
   ["a CIDR is an IPv4 network", ["serve", "--data-dir", "d", "--cluster-cidr", "10.0.0.0"], /expected an IPv4 network/],
+  ["a lifetime has a unit", ["serve", "--data-dir", "d", "--certificate-lifetime", "90"], /expected a time such as 90d/],
   ["nodes get less than all", ["serve", "--data-dir", "d", "--node-cidr-bits", "16"], /must be greater than the 16/],
   ["a misspelt flag has a suggestion", ["serve", "--data-dir", "d", "--lissten", "a:1"], /Did you mean --listen\?/],
   ["a node's name is a DNS name", ["node-credentials", "--data-dir", "d", "--name", "A b", "--out", "o"], /expected a DNS name/],

@@ -27,6 +27,10 @@ export interface ServeSettings {
   readonly etcd?: EtcdSettings;
   /** Absent: a nats-server of our own. */
   readonly natsUrl?: string;
+  /** How long the control plane's own certificates are valid. */
+  readonly certificateLifetimeMs: number;
+  /** How long those of nodes are. */
+  readonly nodeCertificateLifetimeMs: number;
   readonly logLevel: string;
 }
 
@@ -64,6 +68,8 @@ export function createProgram(commands: Commands): Command {
     .option("--cluster-cidr <cidr>", "addresses of all pods", cidr, "10.64.0.0/16")
     .option("--node-cidr-bits <bits>", "prefix length of each node's share of them", bits, 24)
     .option("--nats-url <url>", "use this NATS instead of an embedded one")
+    .addOption(lifetimeOption("--certificate-lifetime", "how long its own certificates are valid; they are renewed while it runs", "365d"))
+    .addOption(lifetimeOption("--node-certificate-lifetime", "how long the certificates of nodes are valid; agents renew them", "365d"))
     .addOption(new Option("--log-level <level>", "least severe log lines to write").choices(logLevels).default("info"))
     .action((flags: ServeFlags) => commands.serve(toServeSettings(flags)));
   program
@@ -95,6 +101,10 @@ function withEtcdOptions(command: Command): Command {
     .option("--etcd-key <file>", "its key");
 }
 
+function lifetimeOption(name: string, description: string, preset: string): Option {
+  return new Option(`${name} <time>`, description).default(lifetime(preset), preset).argParser(lifetime);
+}
+
 interface EtcdFlags {
   readonly etcdEndpoints?: string;
   readonly etcdCa?: string;
@@ -102,7 +112,10 @@ interface EtcdFlags {
   readonly etcdKey?: string;
 }
 
-interface ServeFlags extends Omit<ServeSettings, "etcd">, EtcdFlags {}
+interface ServeFlags extends Omit<ServeSettings, "etcd" | "certificateLifetimeMs" | "nodeCertificateLifetimeMs">, EtcdFlags {
+  readonly certificateLifetime: number;
+  readonly nodeCertificateLifetime: number;
+}
 
 interface RotateFlags extends EtcdFlags {
   readonly dataDir: string;
@@ -115,9 +128,12 @@ function toEtcdSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey }: EtcdFlags)
   return { etcd: { endpoints: etcdEndpoints.split(","), caFile: etcdCa, certFile: etcdCert, keyFile: etcdKey } };
 }
 
-function toServeSettings({ etcdEndpoints, etcdCa, etcdCert, etcdKey, ...flags }: ServeFlags): ServeSettings {
+function toServeSettings(given: ServeFlags): ServeSettings {
+  const { etcdEndpoints, etcdCa, etcdCert, etcdKey, certificateLifetime, nodeCertificateLifetime, ...flags } = given;
   const settings = {
     ...flags,
+    certificateLifetimeMs: certificateLifetime,
+    nodeCertificateLifetimeMs: nodeCertificateLifetime,
     listen: flags.listen.length > 0 ? flags.listen : ["127.0.0.1:6443"],
     nodeListen: flags.nodeListen.length > 0 ? flags.nodeListen : ["127.0.0.1:6444"],
   };
@@ -152,6 +168,13 @@ function cidr(value: string): string {
     throw new InvalidArgumentError("expected an IPv4 network such as 10.64.0.0/16");
   }
   return value;
+}
+
+/** "90d", "12h", "30m", "20s" in milliseconds. */
+function lifetime(value: string): number {
+  const [, count = "", unit = ""] = /^([1-9]\d{0,4})([dhms])$/.exec(value) ?? [];
+  if (unit === "") throw new InvalidArgumentError("expected a time such as 90d, 12h, 30m or 20s");
+  return Number(count) * { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 }[unit as "d" | "h" | "m" | "s"];
 }
 
 function bits(value: string): number {

@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import type { Discovery, VirtualResource } from "./discovery.ts";
 import { type HealthCheck, reportHealth } from "./health.ts";
 import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
+import { type NodeJoinEndpoint, nodeJoinPath } from "./node-join.ts";
 import type { OpenApi } from "./openapi.ts";
 import { openApiV2 } from "./openapi-v2.ts";
 import type { ResourceReader } from "./reader.ts";
@@ -31,6 +32,7 @@ export interface ApiHandlerOptions extends ApiDependencies {
   readonly discovery: Discovery;
   readonly metrics: Metrics;
   readonly openApi: OpenApi;
+  readonly nodeJoin: NodeJoinEndpoint;
   readonly tokens: TokenTable;
   /** What /readyz asks. */
   readonly readiness: readonly HealthCheck[];
@@ -85,8 +87,9 @@ export class ApiHandler {
     return { ...answer, body: metrics.whileOpen(labels, answer.body) };
   }
 
-  /** What everybody may know. */
+  /** What everybody may know, and how a machine becomes somebody. */
   async #answerAnonymous(request: ApiRequest): Promise<ApiResponse | undefined> {
+    if (request.path === nodeJoinPath) return this.#options.nodeJoin.answer(request);
     if (request.method !== "GET") return undefined;
     if (request.path === "/version") return jsonResponse(serverVersion);
     if (!healthPaths.has(request.path)) return undefined;

@@ -2,6 +2,7 @@ import type { Event } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { TokenTable } from "../auth/tokens.ts";
 import type { EventSource } from "../events/events.ts";
+import type { NodeJoin } from "../join/node-join.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { NodeStreams } from "../nodes/node-streams.ts";
 import { anyDefinition, definitions } from "../registry/definitions.ts";
@@ -16,6 +17,7 @@ import { EventReader } from "./event-reader.ts";
 import type { HealthCheck } from "./health.ts";
 import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
 import { metricsReaders } from "./metrics-reader.ts";
+import { NodeJoinEndpoint } from "./node-join.ts";
 import { OpenApi } from "./openapi.ts";
 import type { SchedulingReasons } from "./pod-scheduling.ts";
 import { selfSubjectReviews } from "./self-subject-review.ts";
@@ -31,6 +33,9 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly nodeStreams: NodeStreams;
   readonly scheduling: SchedulingReasons;
   readonly tokens: TokenTable;
+  readonly nodeJoin: NodeJoin;
+  /** Port of the node protocol. */
+  readonly nodePort: () => number;
   readonly log: Logger;
   readonly now: () => number;
   /** How long a request may wait for a version that the cache has not seen yet. */
@@ -66,6 +71,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     discovery,
     metrics,
     openApi: new OpenApi(discovery.groupVersions),
+    nodeJoin: new NodeJoinEndpoint({ join: options.nodeJoin, nodePort: options.nodePort, now }),
     readiness: readinessChecks(options),
   });
   return new HttpsServer({ handler, listen: options.listen, tls: options.tls, log });

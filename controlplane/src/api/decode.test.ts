@@ -70,6 +70,7 @@ test("a field that is there twice is refused, told, or the last is taken, as the
           headers: { "content-type": type },
           body: Readable.from([Buffer.from(text)]),
           credentials: {},
+          remoteAddress: "",
           signal: new AbortController().signal,
         },
         configMap,

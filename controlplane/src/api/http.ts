@@ -10,6 +10,8 @@ export interface ApiRequest {
   readonly headers: IncomingHttpHeaders;
   readonly body: AsyncIterable<Buffer>;
   readonly credentials: Credentials;
+  /** IP address that the request came from; "" when it is not known any more. */
+  readonly remoteAddress: string;
   /** Aborted when the client is gone or the server stops. */
   readonly signal: AbortSignal;
 }

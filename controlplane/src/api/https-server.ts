@@ -17,7 +17,7 @@ import { toStatus } from "./status.ts";
 
 export interface HttpsServerOptions {
   readonly handler: Pick<ApiHandler, "handle">;
-  /** PEM. `ca` is what client certificates are checked against. */
+  /** PEM. `ca` issued the server's certificate, and is what client certificates are checked against. */
   readonly tls: { readonly ca: string; readonly cert: string; readonly key: string };
   /** HOST:PORT; port 0 takes a free one. */
   readonly listen: readonly string[];
@@ -82,7 +82,10 @@ export class HttpsServer {
   async #listen(address: string): Promise<Listener> {
     const { tls } = this.#options;
     const server = createSecureServer({
-      ...tls,
+      ca: tls.ca,
+      // Machines that join know the CA by the digest of its key, and look for it in what the server shows.
+      cert: `${tls.cert}${tls.ca}`,
+      key: tls.key,
       ...streamResets,
       requestCert: true,
       rejectUnauthorized: false,
@@ -172,6 +175,7 @@ export class HttpsServer {
         authorization: request.headers.authorization,
         certificate: this.#certificates.of(request),
       },
+      remoteAddress: request.socket.remoteAddress ?? "",
       signal: AbortSignal.any([gone, this.#stopping.signal]),
     };
   }

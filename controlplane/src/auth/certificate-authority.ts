@@ -2,6 +2,7 @@ import "reflect-metadata";
 import { createPrivateKey, webcrypto, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
+import { TesseraError } from "@tessera/proto";
 
 type CryptoKey = webcrypto.CryptoKey;
 
@@ -11,7 +12,10 @@ const keyAlgorithm = { name: "ECDSA", namedCurve: "P-256" } as const;
 const signingAlgorithm = { name: "ECDSA", hash: "SHA-256" } as const;
 const dayMs = 24 * 3600 * 1000;
 /** Clocks of nodes may run behind ours. */
-const backdateMs = 5 * 60 * 1000;
+const longestBackdateMs = 5 * 60 * 1000;
+const caLifetimeMs = 3650 * dayMs;
+/** How long certificates are valid unless the settings say otherwise. */
+export const defaultLifetimeMs = 365 * dayMs;
 
 /** A certificate and its private key, both PEM. */
 export interface KeyPair {
@@ -28,7 +32,8 @@ export interface CertificateRequest {
   readonly usages: readonly ("server" | "client")[];
   /** DNS names and IP addresses that a server answers to. */
   readonly names?: readonly string[];
-  readonly validDays?: number;
+  /** Default `defaultLifetimeMs`. */
+  readonly lifetimeMs?: number;
 }
 
 /** Issues certificates (P-256, SHA-256) under one CA. Holds the CA's key in memory and touches no file. */
@@ -50,8 +55,7 @@ export class CertificateAuthority {
     const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       name: [{ CN: [commonName] }],
-      notBefore: new Date(now() - backdateMs),
-      notAfter: new Date(now() + 3650 * dayMs),
+      ...validity(now(), caLifetimeMs),
       signingAlgorithm,
       keys,
       extensions: [
@@ -81,6 +85,18 @@ export class CertificateAuthority {
   /** A new key with a certificate that says what was asked for. */
   async issue(request: CertificateRequest): Promise<KeyPair> {
     const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
+    return { certPem: await this.#certify(keys.publicKey, request), keyPem: await exportKey(keys.privateKey) };
+  }
+
+  /**
+   * A certificate for the key of a certificate signing request (PEM, PKCS#10), whose sender proves by it to hold the private key. What it says
+   * is up to `request` alone. Throws TesseraError "BadRequest" for what is no request, is not signed by its own key, or has another kind of key.
+   */
+  async sign(csrPem: string, request: CertificateRequest): Promise<string> {
+    return await this.#certify(await requestedKey(csrPem), request);
+  }
+
+  async #certify(publicKey: CryptoKey, request: CertificateRequest): Promise<string> {
     const subject: x509.JsonName = [{ CN: [request.commonName] }];
     for (const organization of request.organizations ?? []) subject.push({ O: [organization] });
     const usages = request.usages.map((usage) =>
@@ -90,7 +106,7 @@ export class CertificateAuthority {
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension(usages),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey),
     ];
     if (request.names !== undefined && request.names.length > 0) {
@@ -99,23 +115,22 @@ export class CertificateAuthority {
     const certificate = await x509.X509CertificateGenerator.create({
       subject,
       issuer: this.#certificate.subjectName,
-      notBefore: new Date(this.#now() - backdateMs),
-      notAfter: new Date(this.#now() + (request.validDays ?? 365) * dayMs),
+      ...validity(this.#now(), request.lifetimeMs ?? defaultLifetimeMs),
       signingAlgorithm,
-      publicKey: keys.publicKey,
+      publicKey,
       signingKey: this.#key,
       extensions,
     });
-    return { certPem: pem(certificate), keyPem: await exportKey(keys.privateKey) };
+    return pem(certificate);
   }
 
   /** Whether a pair that was issued before still serves: ours, not near its end, for the same subject and at least the same names. */
-  serves(pair: KeyPair, request: CertificateRequest, renewBeforeDays = 30): boolean {
+  serves(pair: KeyPair, request: CertificateRequest): boolean {
     try {
       const certificate = new X509Certificate(pair.certPem);
       if (!certificate.checkPrivateKey(createPrivateKey(pair.keyPem))) return false;
       if (!certificate.verify(new X509Certificate(this.pair.certPem).publicKey)) return false;
-      if (Date.parse(certificate.validTo) < this.#now() + renewBeforeDays * dayMs) return false;
+      if (renewalTime(certificate) <= this.#now()) return false;
       const subject = certificate.subject.split("\n");
       const wanted = [`CN=${request.commonName}`, ...(request.organizations ?? []).map((organization) => `O=${organization}`)];
       if (subject.length !== wanted.length || !wanted.every((part) => subject.includes(part))) return false;
@@ -127,6 +142,34 @@ export class CertificateAuthority {
       return false;
     }
   }
+}
+
+/** When a certificate should be replaced: two thirds of its time are over. Milliseconds since 1970. */
+export function renewalTime(certificate: X509Certificate): number {
+  const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+  return from + ((to - from) * 2) / 3;
+}
+
+function validity(nowMs: number, lifetimeMs: number): { notBefore: Date; notAfter: Date } {
+  // A tenth at most, lest a short-lived certificate look old when it is made.
+  const backdateMs = Math.min(longestBackdateMs, lifetimeMs / 10);
+  return { notBefore: new Date(nowMs - backdateMs), notAfter: new Date(nowMs + lifetimeMs) };
+}
+
+async function requestedKey(csrPem: string): Promise<CryptoKey> {
+  const bad = (what: string, cause?: unknown) => new TesseraError("BadRequest", `the certificate signing request ${what}`, { cause });
+  let request: x509.Pkcs10CertificateRequest;
+  let isProven: boolean;
+  try {
+    request = new x509.Pkcs10CertificateRequest(csrPem);
+    isProven = await request.verify();
+  } catch (cause) {
+    throw bad("cannot be read: expected PKCS#10 in PEM", cause);
+  }
+  if (!isProven) throw bad("is not signed by the key that it names");
+  const { name, namedCurve } = request.publicKey.algorithm as { name: string; namedCurve?: string };
+  if (name !== keyAlgorithm.name || namedCurve !== keyAlgorithm.namedCurve) throw bad(`is for a ${name} key: expected ECDSA on P-256`);
+  return await request.publicKey.export(keyAlgorithm, ["verify"]);
 }
 
 function generalName(name: string): x509.JsonGeneralName {

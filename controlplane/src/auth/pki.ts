@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CertificateAuthority, type CertificateRequest, type KeyPair } from "./certificate-authority.ts";
+import { nodeCertificate } from "./node-certificate.ts";
 
 /**
  * Which CA, by the name of its files. "ca" vouches for users, nodes and the API server; "internal-ca" for etcd, NATS and their one client, so
@@ -60,7 +61,7 @@ export class Pki {
   /** Writes ca.crt, node.crt and node.key for an agent: CN system:node:NAME, O system:nodes. */
   async writeNodeCredentials(nodeName: string, outDir: string): Promise<void> {
     await mkdir(outDir, { recursive: true, mode: 0o700 });
-    const pair = await this.authority.issue({ commonName: `system:node:${nodeName}`, organizations: ["system:nodes"], usages: ["client"] });
+    const pair = await this.authority.issue(nodeCertificate(nodeName));
     await writeSecretFile(join(outDir, "ca.crt"), this.authority.pair.certPem);
     await writePair(outDir, "node", pair);
   }

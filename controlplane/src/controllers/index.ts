@@ -1,5 +1,6 @@
 import type { ControlLoop } from "./control-loop.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
+import { expiredTokens } from "./expired-tokens.ts";
 import { namespaceDeletion } from "./namespace-deletion.ts";
 import { defaultServiceAccounts, rootCertificates } from "./namespaced-defaults.ts";
 import { lostPods, unboundPods } from "./pod-garbage.ts";
@@ -11,5 +12,7 @@ export type { ControllerDependencies } from "./dependencies.ts";
 
 /** All controllers, none of them started: run each with the same signal. */
 export function createControllers(deps: ControllerDependencies): readonly ControlLoop[] {
-  return [namespaceDeletion, defaultServiceAccounts, rootCertificates, lostPods, unboundPods, taintEviction].map((create) => create(deps));
+  return [namespaceDeletion, defaultServiceAccounts, rootCertificates, expiredTokens, lostPods, unboundPods, taintEviction].map((create) =>
+    create(deps),
+  );
 }

@@ -102,6 +102,10 @@ export class NodeServer implements ControlLoop, NodeStreams {
     return this.#addresses;
   }
 
+  isConnected(nodeName: string): boolean {
+    return this.#sessions.has(nodeName);
+  }
+
   /** Names of the nodes that have a session. */
   get connected(): readonly string[] {
     return [...this.#sessions.keys()];

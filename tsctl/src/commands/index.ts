@@ -26,6 +26,7 @@ import { explainCommand } from "./explain.ts";
 import { getCommand } from "./get.ts";
 import { imageLoadCommand } from "./image-load.ts";
 import { imageLsCommand } from "./image-ls.ts";
+import { joinTokenCommands } from "./join-token.ts";
 import { logsCommand } from "./logs.ts";
 import { annotateCommand, labelCommand } from "./mark.ts";
 import { patchCommand } from "./patch.ts";
@@ -66,6 +67,7 @@ export const commands: readonly AnyCommand[] = [
   cordonCommand,
   uncordonCommand,
   drainCommand,
+  ...joinTokenCommands,
   authWhoamiCommand,
   authCanICommand,
   explainCommand,
@@ -85,6 +87,7 @@ export const commands: readonly AnyCommand[] = [
 /** What the words are for that only lead to further commands. */
 export const groups: Readonly<Record<string, string>> = {
   auth: "Who you are",
+  "join-token": "Tokens with which machines join as nodes",
   secret: "Make a secret",
   top: "What pods and nodes use",
   image: "Images of the nodes",

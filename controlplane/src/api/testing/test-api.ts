@@ -10,6 +10,7 @@ import { TokenTable } from "../../auth/tokens.ts";
 import { systemClock } from "../../controllers/index.ts";
 import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
 import type { EventSource } from "../../events/events.ts";
+import { NodeJoin } from "../../join/node-join.ts";
 import { Metrics } from "../../metrics/metrics.ts";
 import type { NodeStreams } from "../../nodes/node-streams.ts";
 import { createSystemNamespaces } from "../../registry/bootstrap.ts";
@@ -53,6 +54,8 @@ export interface TestApi extends AsyncDisposable {
 
 export interface TestApiOptions {
   readonly nodeStreams?: NodeStreams;
+  /** Nodes whose agents have a session. */
+  readonly connectedNodes?: readonly string[];
   /** Run the scheduler as well; without it pods stay where they are put. */
   readonly schedules?: boolean;
   /** How many changes the watch cache remembers. */
@@ -106,6 +109,16 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size, unreadable: () => caches.unreadable }),
     nodeStreams: options.nodeStreams ?? noNodes,
     scheduling: scheduler,
+    nodeJoin: new NodeJoin({
+      secrets: registry.secrets,
+      nodes: registry.nodes,
+      isConnected: (name) => options.connectedNodes?.includes(name) === true,
+      authority: pki.authority,
+      lifetimeMs: 3_600_000,
+      now: Date.now,
+      log,
+    }),
+    nodePort: () => 6444,
     tokens: await TokenTable.open(join(dir, "tokens.json")),
     log,
     now: Date.now,
