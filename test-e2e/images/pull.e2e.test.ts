@@ -55,6 +55,18 @@ scenario("a private image needs the login of an imagePullSecret, and says so wit
   const [container] = (await cluster.getPod("right")).status.containerStatuses ?? [];
   assert.ok(container?.imageID?.endsWith(digest), `${container?.imageID} is what was pushed, ${digest}`);
   assert.match((await eventMessages(cluster, "right", "Pulled")).join(), /Successfully pulled/);
+
+  // That it is on the node now changes nothing for those whom the registry does not know.
+  await cluster.apply(
+    imagePod("later", name, { pull: "IfNotPresent" }),
+    imagePod("guesser", name, { pull: "IfNotPresent", secret: "wrong" }),
+    imagePod("never", name, { pull: "Never" }),
+    imagePod("proven", name, { pull: "Never", secret: "right" }),
+  );
+  await cluster.waitReady("proven");
+  for (const pod of ["later", "guesser"])
+    assert.match(await waitingMessage(cluster, pod, /^(ErrImagePull|ImagePullBackOff)$/), /could not be verified: .*access denied/);
+  assert.match(await waitingMessage(cluster, "never", /^ErrImageNeverPull$/), /credentials that this pod does not have/);
 });
 
 scenario("imagePullPolicy says whether the registry is asked", async (cluster) => {

@@ -10,6 +10,11 @@ export interface ImageStore {
    * or nothing. Throws TesseraError "Invalid" when the archive is not sound, "Conflict" never: a name moves to the newer image.
    */
   load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<string[]>;
+  /**
+   * Whether a pod with these credentials may use the image that lies here under that name, as far as is known: it was loaded from a file, or
+   * a registry has let in these credentials, or anybody. Asks nobody.
+   */
+  mayUse(name: string, credentials: readonly RegistryCredentials[]): Promise<boolean>;
   /** The image's layer folders, topmost first, as overlayfs wants them. Unpacks what is missing. */
   prepareRootfs(image: LocalImage): Promise<string[]>;
 }
@@ -24,6 +29,11 @@ export interface ImagePuller {
    * is full).
    */
   pull(name: string, options: PullOptions): Promise<LocalImage>;
+  /**
+   * Asks the registry whether these credentials are good for the image that lies here under that name, and remembers it. An image that the
+   * registry no longer has under its digest is pulled. Throws as `pull` does.
+   */
+  proveRights(name: string, options: PullOptions): Promise<LocalImage>;
 }
 
 export interface PullOptions {

@@ -6,9 +6,10 @@ import { stageArchive } from "./archive.ts";
 import { findImages } from "./archive-images.ts";
 import { ContentStore, type StagedContent } from "./content-store.ts";
 import { credentialsFor, type RegistryCredentials } from "./credentials.ts";
-import { writeDurably } from "./durable-file.ts";
 import { pullImage } from "./image-pull.ts";
+import { fingerprintOf, type ImageProof, mayUse } from "./image-rights.ts";
 import type { ImagePuller, ImageStore, LocalImage, PullOptions, PullProgress } from "./image-store.ts";
+import { type ImageTable, readImageTable, withImage, withoutManifests, writeImageTable } from "./image-table.ts";
 import { parseConfiguration, parseJson, parseManifest } from "./manifest.ts";
 import { explainNodeFault } from "./node-fault.ts";
 import { formatReference, type ImageReference, parseReference } from "./reference.ts";
@@ -33,16 +34,8 @@ export interface LocalImageStoreOptions {
   readonly log?: { warn(fields: object, message: string): void };
 }
 
-/** What images.json holds: which manifest each name, by tag or by digest, stands for. Everything else is content-addressed. */
-interface NameTable {
-  readonly names: Readonly<Record<string, string>>;
-}
-
 /**
  * The node's images: a ContentStore, and FOLDER/images.json, which is written last, so that a crash leaves only content without a name.
- *
- * An image that is there is there for every pod: that a pod may not use a private image which another one pulled needs a check with
- * the registry (imagePullPolicy Always makes one) until rights are remembered beside the names.
  */
 export class LocalImageStore implements ImageStore, ImagePuller {
   readonly #options: LocalImageStoreOptions;
@@ -53,13 +46,14 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   readonly #turns = new Turns(PARALLEL_PULLS);
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>();
   readonly #restoring = new SharedWork<void>();
-  #names: Readonly<Record<string, string>> = {};
-  /** Changes to the name table, one after another. */
+  #table: ImageTable;
+  /** Changes to the table, one after another. */
   #writing: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: LocalImageStoreOptions, content: ContentStore) {
+  private constructor(options: LocalImageStoreOptions, content: ContentStore, table: ImageTable) {
     this.#options = options;
     this.#content = content;
+    this.#table = table;
     this.#http = new RegistryHttp(options.registries ?? {});
   }
 
@@ -67,27 +61,41 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   static async open(options: LocalImageStoreOptions): Promise<LocalImageStore> {
     const { folder, files, log } = options;
     const layerLimits = { maxEntries: limits.maxEntries, maxBytes: limits.maxLayerBytes };
-    const store = new LocalImageStore(options, await ContentStore.open({ folder, files, layerLimits }));
-    const names = Object.entries(await readNames(join(folder, "images.json")));
-    for (const digest of new Set(names.map(([, manifest]) => manifest))) {
-      await store
-        .#readImage(digest)
-        .catch((error: unknown) => log?.warn({ err: error, manifest: digest }, "image cannot be read and is forgotten"));
+    const content = await ContentStore.open({ folder, files, layerLimits });
+    const table = await readImageTable(join(folder, "images.json"));
+    const store = new LocalImageStore(options, content, table);
+    const unreadable = new Set<string>();
+    for (const digest of new Set(Object.values(table.names))) {
+      await store.#readImage(digest).catch((error: unknown) => {
+        unreadable.add(digest);
+        log?.warn({ err: error, manifest: digest }, "image cannot be read and is forgotten");
+      });
     }
-    store.#names = Object.fromEntries(names.filter(([, manifest]) => store.#images.has(manifest)));
+    store.#table = withoutManifests(table, unreadable);
     return store;
   }
 
   async resolve(name: string): Promise<LocalImage | undefined> {
-    if (/^sha256:[0-9a-f]{64}$/.test(name)) return this.#described().find((image) => image.id === name);
+    const manifest = this.#find(name);
+    return manifest === undefined ? undefined : this.#describe(manifest);
+  }
+
+  /** Digest of the manifest that a name stands for here. */
+  #find(name: string): string | undefined {
+    const manifests = [...new Set(Object.values(this.#table.names))];
+    if (isImageId(name)) return manifests.find((manifest) => this.#describe(manifest)?.id === name);
     const reference = parseReference(name);
     const { digest } = reference;
-    if (digest === undefined) {
-      const manifest = this.#names[formatReference(reference)];
-      return manifest === undefined ? undefined : this.#describe(manifest);
-    }
+    if (digest === undefined) return this.#table.names[formatReference(reference)];
     // A digest wins over a tag beside it, but the image must have been imported under that repository.
-    return this.#described().find((image) => image.digests.includes(`${reference.domain}/${reference.path}@${digest}`));
+    return manifests.find((manifest) => this.#describe(manifest)?.digests.includes(`${repositoryOf(reference)}@${digest}`));
+  }
+
+  async mayUse(name: string, credentials: readonly RegistryCredentials[]): Promise<boolean> {
+    const manifest = this.#find(name);
+    const repository = isImageId(name) ? undefined : repositoryOf(parseReference(name));
+    const fingerprints = credentials.map((one) => fingerprintOf(one, this.#table.salt));
+    return manifest !== undefined && mayUse(this.#table.rights[manifest], repository, fingerprints);
   }
 
   async list(): Promise<LocalImage[]> {
@@ -108,7 +116,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
           }
           images.push({ ...found, digests: [], content });
         }
-        await this.#commit(images);
+        await this.#commit(images, { by: "file" });
         return images.flatMap((image) => image.names);
       });
     } catch (error) {
@@ -128,7 +136,11 @@ export class LocalImageStore implements ImageStore, ImagePuller {
       for (const listener of listeners) listener(now);
     };
     try {
-      return await this.#pulls.run(key, signal, (shared) => this.#turns.run(shared, () => this.#pullAs(reference, usable, shared, tell)));
+      return await this.#pulls.run(key, signal, (shared) =>
+        this.#turns.run(shared, () =>
+          this.#withLogins(reference, usable, (client, proof) => this.#pull(reference, client, proof, shared, tell)),
+        ),
+      );
     } finally {
       if (progress) listeners.delete(progress);
       if (listeners.size === 0) this.#progress.delete(key);
@@ -136,17 +148,21 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   }
 
   /** Tries one login after the other, as long as the registry refuses. */
-  async #pullAs(
+  async #withLogins<T>(
     reference: ImageReference,
     usable: readonly RegistryCredentials[],
-    signal: AbortSignal,
-    progress: (progress: PullProgress) => void,
-  ): Promise<LocalImage> {
+    work: (client: RegistryClient, proof: () => ImageProof) => Promise<T>,
+  ): Promise<T> {
     const logins = usable.length > 0 ? usable : [undefined];
     for (const [i, credentials] of logins.entries()) {
       const client = new RegistryClient({ http: this.#http, reference, ...(credentials && { credentials }) });
+      const proof = (): ImageProof => ({
+        by: "registry",
+        repository: repositoryOf(reference),
+        fingerprint: credentials && client.isAuthenticated ? fingerprintOf(credentials, this.#table.salt) : undefined,
+      });
       try {
-        return await this.#pull(reference, client, signal, progress);
+        return await work(client, proof);
       } catch (error) {
         if (i === logins.length - 1 || !isRefused(error))
           throw explainNodeFault(error, `image "${formatReference(reference)}"`, this.#options.folder);
@@ -158,6 +174,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   async #pull(
     reference: ImageReference,
     client: RegistryClient,
+    proof: () => ImageProof,
     signal: AbortSignal,
     progress: (progress: PullProgress) => void,
   ): Promise<LocalImage> {
@@ -165,11 +182,30 @@ export class LocalImageStore implements ImageStore, ImagePuller {
     const { architecture } = this.#options;
     return await content.withStaging(async (staging) => {
       const image = await pullImage({ client, reference, content, staging, architecture, maxBytes: limits.maxBytes, signal, progress });
-      await this.#commit([image]);
+      await this.#commit([image], proof());
       const local = this.#describe(image.manifestDigest);
       if (local === undefined) throw new TesseraError("InternalError", `image ${image.manifestDigest} is gone right after it was pulled`);
       return local;
     });
+  }
+
+  async proveRights(name: string, options: PullOptions): Promise<LocalImage> {
+    const manifest = this.#find(name);
+    if (manifest === undefined || isImageId(name)) return await this.pull(name, options);
+    const reference = parseReference(name);
+    const usable = credentialsFor(options.credentials ?? [], reference);
+    const prefix = `${repositoryOf(reference)}@`;
+    const digests = (this.#describe(manifest)?.digests ?? []).flatMap((one) => (one.startsWith(prefix) ? [one.slice(prefix.length)] : []));
+    const isProven = await this.#withLogins(reference, usable, async (client, proof) => {
+      for (const digest of digests) {
+        if (!(await client.hasManifest(digest, options.signal))) continue;
+        await this.#change(() => this.#write(withImage(this.#table, manifest, [], proof())));
+        return true;
+      }
+      return false;
+    });
+    const local = this.#describe(manifest);
+    return isProven && local !== undefined ? local : await this.pull(name, options);
   }
 
   async prepareRootfs(image: LocalImage): Promise<string[]> {
@@ -196,24 +232,28 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   }
 
   /** Gives images their place and their names, all of them or none. */
-  async #commit(images: readonly StagedImage[]): Promise<void> {
+  async #commit(images: readonly StagedImage[], proof: ImageProof): Promise<void> {
     await this.#change(async () => {
       const undo: (() => Promise<void>)[] = [];
       try {
-        const names: Record<string, string> = { ...this.#names };
+        let table = this.#table;
         for (const image of images) {
           undo.push(await this.#content.place(image.content));
           await this.#readImage(image.manifestDigest);
-          for (const name of [...image.names, ...image.digests]) names[name] = image.manifestDigest;
+          table = withImage(table, image.manifestDigest, [...image.names, ...image.digests], proof);
         }
-        const isNews = Object.entries(names).some(([name, digest]) => this.#names[name] !== digest);
-        if (isNews) await writeNames(join(this.#options.folder, "images.json"), names);
-        this.#names = names;
+        await this.#write(table);
       } catch (error) {
         for (const step of undo.reverse()) await step();
         throw error;
       }
     });
+  }
+
+  async #write(table: ImageTable): Promise<void> {
+    const isNews = JSON.stringify(table) !== JSON.stringify(this.#table);
+    if (isNews) await writeImageTable(join(this.#options.folder, "images.json"), table);
+    this.#table = table;
   }
 
   async #change<T>(work: () => Promise<T>): Promise<T> {
@@ -243,13 +283,13 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   }
 
   #described(): LocalImage[] {
-    return [...new Set(Object.values(this.#names))].flatMap((digest) => this.#describe(digest) ?? []);
+    return [...new Set(Object.values(this.#table.names))].flatMap((digest) => this.#describe(digest) ?? []);
   }
 
   #describe(manifestDigest: string): LocalImage | undefined {
     const image = this.#images.get(manifestDigest);
     if (!image) return undefined;
-    const all = Object.entries(this.#names).flatMap(([name, digest]) => (digest === manifestDigest ? [name] : []));
+    const all = Object.entries(this.#table.names).flatMap(([name, digest]) => (digest === manifestDigest ? [name] : []));
     const names = all.filter((name) => !name.includes("@"));
     const ofManifest = names.map((name) => `${name.replace(/:[^:/]*$/, "")}@${manifestDigest}`);
     return { ...image, names, digests: [...new Set([...all.filter((name) => name.includes("@")), ...ofManifest])] };
@@ -260,15 +300,10 @@ function isRefused(error: unknown): boolean {
   return error instanceof TesseraError && ["Unauthorized", "Forbidden", "NotFound"].includes(error.reason);
 }
 
-async function readNames(path: string): Promise<NameTable["names"]> {
-  try {
-    return (JSON.parse(await readFile(path, "utf8")) as NameTable).names;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return {};
-    throw error;
-  }
+function isImageId(name: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(name);
 }
 
-async function writeNames(path: string, names: NameTable["names"]): Promise<void> {
-  await writeDurably(path, Buffer.from(`${JSON.stringify({ names } satisfies NameTable, undefined, 1)}\n`));
+function repositoryOf({ domain, path }: ImageReference): string {
+  return `${domain}/${path}`;
 }

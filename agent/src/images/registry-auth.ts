@@ -25,6 +25,11 @@ export class RegistryAuth {
     return this.#header === undefined ? {} : { authorization: this.#header };
   }
 
+  /** Whether the registry has wanted to know who we are, and we could say. */
+  get isAuthenticated(): boolean {
+    return this.#header !== undefined && this.#parts.credentials !== undefined;
+  }
+
   /**
    * Takes up what a 401 offers. False when nothing can be done about it: nothing known is offered, or there are no credentials.
    * Throws TesseraError "Unauthorized" when the token server refuses.

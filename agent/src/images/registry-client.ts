@@ -29,10 +29,23 @@ export class RegistryClient {
     this.#auth = new RegistryAuth(parts);
   }
 
+  /** Whether the answers came to the credentials, and not to whoever asks. */
+  get isAuthenticated(): boolean {
+    return this.#auth.isAuthenticated;
+  }
+
+  /** Whether the registry has it for us. Throws as `manifest` does, but not for what is not found. */
+  async hasManifest(tagOrDigest: string, signal: AbortSignal): Promise<boolean> {
+    const response = await this.#ask("HEAD", `manifests/${tagOrDigest}`, { accept: manifestTypes.join(", ") }, signal);
+    if (response.status !== 200 && response.status !== 404) throw await this.#refusal(response, `manifest for ${this.#name()}`);
+    response.body.resume();
+    return response.status === 200;
+  }
+
   /** A manifest or index by tag or digest. The bytes are verified against a digest; without one, against the registry's own word. */
   async manifest(tagOrDigest: string, signal: AbortSignal): Promise<FetchedManifest> {
     const headers = { accept: manifestTypes.join(", ") };
-    const response = await this.#get(`manifests/${tagOrDigest}`, headers, signal);
+    const response = await this.#ask("GET", `manifests/${tagOrDigest}`, headers, signal);
     if (response.status !== 200) throw await this.#refusal(response, `manifest for ${this.#name()}`);
     const bytes = await readBody(response, MAX_METADATA_BYTES, `the manifest for ${this.#name()}`);
     const digest = digestOf(bytes);
@@ -48,7 +61,7 @@ export class RegistryClient {
   /** A blob from byte `offset` on where the registry can, otherwise from its beginning. */
   async blob({ digest, size }: Descriptor, offset: number, signal: AbortSignal): Promise<BlobStream> {
     const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
-    const response = await this.#get(`blobs/${digest}`, headers, signal);
+    const response = await this.#ask("GET", `blobs/${digest}`, headers, signal);
     const { status, body, url } = response;
     const range = /^bytes ([0-9]+)-[0-9]+\/(?:([0-9]+)|\*)$/.exec(response.headers["content-range"] ?? "");
     if (status === 206 && Number(range?.[1]) === offset) return { body, start: offset, url };
@@ -65,10 +78,19 @@ export class RegistryClient {
   }
 
   /** Asks once more with what the registry wants to see, also in the middle of a pull, when a token has run out. */
-  async #get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<RegistryResponse> {
+  async #ask(
+    method: "GET" | "HEAD",
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<RegistryResponse> {
     const { http, reference } = this.#parts;
     const ask = () =>
-      http.askRegistry(reference.domain, `/v2/${reference.path}/${path}`, { headers: { ...headers, ...this.#auth.headers() }, signal });
+      http.askRegistry(reference.domain, `/v2/${reference.path}/${path}`, {
+        method,
+        headers: { ...headers, ...this.#auth.headers() },
+        signal,
+      });
     const response = await ask();
     if (response.status !== 401) return response;
     let answered: boolean;

@@ -14,7 +14,7 @@ export interface RegistrySettings {
 }
 
 export interface RegistryRequest {
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "HEAD" | "POST";
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly signal: AbortSignal;

@@ -34,7 +34,7 @@ export interface PodDependencies {
   readonly runtime: Pick<Runtime, "createSandbox" | "startContainer" | "signalContainer" | "removeContainer" | "removeSandbox" | "exec">;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns">;
   readonly hostFiles: Pick<HostFiles, "removeTree">;
-  readonly images: Pick<ImageStore & ImagePuller, "resolve" | "prepareRootfs" | "pull">;
+  readonly images: Pick<ImageStore & ImagePuller, "resolve" | "mayUse" | "proveRights" | "prepareRootfs" | "pull">;
   readonly accounts: Pick<AccountReader, "read">;
   readonly addresses: Pick<AddressPool, "allocate" | "release">;
   readonly volumes: Pick<Volumes, "setUp" | "tearDown">;

@@ -242,6 +242,47 @@ describe("pods on a node", () => {
     assert.match(event?.message ?? "", /\(lost\)/);
   });
 
+  describe("an image that another pod's secret has brought here", () => {
+    const auths = { auths: { "r.example": { username: "me", password: "p" } } };
+    const mine = { metadata: { name: "login" }, data: { ".dockerconfigjson": Buffer.from(JSON.stringify(auths)).toString("base64") } };
+    const name = "r.example/private";
+    const withPolicy = (policy: string, secrets: readonly string[]) =>
+      pod("a", {
+        imagePullSecrets: secrets.map((secret) => ({ name: secret })),
+        containers: [container("main", { image: name, imagePullPolicy: policy })],
+      });
+    beforeEach(() => {
+      node.images.images.set(name, fakeImage(name));
+      node.images.owners.set(name, "me");
+      node.objects.set({ kind: "Secret", namespace: "default", name: "login" }, mine);
+    });
+
+    for (const policy of ["IfNotPresent", "Never"]) {
+      it(`is there for a pod with the same login and ${policy}`, async () => {
+        pods.assign(withPolicy(policy, ["login"]));
+        await running("uid-a");
+        assert.deepEqual(node.images.pulls, []);
+      });
+    }
+
+    it("is asked for at the registry with IfNotPresent, and refused when that refuses", async () => {
+      pods.assign(withPolicy("IfNotPresent", []));
+      await until(() => main("uid-a")?.state?.waiting?.reason === "ErrImagePull", seen);
+      assert.match(
+        main("uid-a")?.state?.waiting?.message ?? "",
+        /^image "r.example\/private" is on this node, but this pod's right to it could not be verified: manifest .* not found/,
+      );
+      assert.deepEqual(node.images.pulls, [{ name, users: [] }]);
+    });
+
+    it("is refused with Never, without a word to the registry", async () => {
+      pods.assign(withPolicy("Never", []));
+      await until(() => main("uid-a")?.state?.waiting?.reason === "ErrImageNeverPull", seen);
+      assert.match(main("uid-a")?.state?.waiting?.message ?? "", /was pulled with credentials that this pod does not have/);
+      assert.deepEqual(node.images.pulls, []);
+    });
+  });
+
   it("tries again at once when a Secret with logins comes", async () => {
     node.objects.set({ kind: "Secret", namespace: "default", name: "login" }, undefined);
     node.images.registry.set("private", new TesseraError("Unauthorized", "pull access denied for private"));

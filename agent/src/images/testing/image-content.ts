@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { tar } from "./tar-bytes.ts";
 
 export interface Blob {
   readonly digest: string;
@@ -69,4 +70,15 @@ export function buildIndex(
   const mediaType = mediaTypes[kind].index;
   const manifests = images.map(({ image, platform }) => ({ ...describe(image.manifest, image.manifest.mediaType), platform }));
   return { ...toBlob({ schemaVersion: 2, mediaType, manifests }), mediaType };
+}
+
+/** The image as a file for `image load`. */
+export async function ociArchive(name: string, { manifest, blobs }: BuiltImage): Promise<Buffer> {
+  const annotations = { "org.opencontainers.image.ref.name": name };
+  const index = { schemaVersion: 2, manifests: [{ ...describe(manifest, manifest.mediaType), annotations }] };
+  return await tar(
+    { name: "oci-layout", content: JSON.stringify({ imageLayoutVersion: "1.0.0" }) },
+    { name: "index.json", content: JSON.stringify(index) },
+    ...[manifest, ...blobs].map(({ digest, bytes }) => ({ name: `blobs/${digest.replace(":", "/")}`, content: bytes })),
+  );
 }

@@ -1,7 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { TesseraError } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
-import type { ImagePuller, ImageStore, LocalImage, PullOptions } from "../../images/index.ts";
+import type { ImagePuller, ImageStore, LocalImage, PullOptions, RegistryCredentials } from "../../images/index.ts";
 
 /** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
 export class FakeNetwork implements NodeNetwork {
@@ -75,6 +75,8 @@ export class FakeImages implements ImageStore, ImagePuller {
   readonly registry = new Map<string, LocalImage | Error>();
   /** Names that were pulled, and the users they were pulled for. */
   readonly pulls: { readonly name: string; readonly users: readonly string[] }[] = [];
+  /** Who alone may use an image; the others are for everybody. */
+  readonly owners = new Map<string, string>();
   readonly lower: readonly string[];
 
   constructor(names: readonly string[], lower: readonly string[] = []) {
@@ -100,6 +102,13 @@ export class FakeImages implements ImageStore, ImagePuller {
     if (answer instanceof Error) throw answer;
     this.images.set(name, answer);
     return answer;
+  }
+  async mayUse(name: string, credentials: readonly RegistryCredentials[]): Promise<boolean> {
+    const owner = this.owners.get(name);
+    return owner === undefined || credentials.some(({ username }) => username === owner);
+  }
+  async proveRights(name: string, options: PullOptions): Promise<LocalImage> {
+    return await this.pull(name, options);
   }
   async prepareRootfs(): Promise<string[]> {
     return [...this.lower];
