@@ -34,6 +34,7 @@ export interface PodView {
       readonly message?: string;
     }[];
     readonly containerStatuses?: readonly ContainerView[];
+    readonly ephemeralContainerStatuses?: readonly ContainerView[];
   };
 }
 

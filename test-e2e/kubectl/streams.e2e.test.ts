@@ -30,6 +30,23 @@ scenario("kubectl run -it has a terminal", async (cluster) => {
   assert.match(stdout, /\/dev\/pts\/0/);
 });
 
+scenario("kubectl debug puts a container with a terminal into a running pod", async (cluster) => {
+  await cluster.apply(shellPod("broken", "exec sleep 1000"));
+  await cluster.waitReady("broken");
+  const debug = `kubectl -n ${cluster.namespace} debug -it broken -c tools --profile=general --image=${exampleImage} --quiet`;
+  const command = `${debug} -- sh -c 'sleep 1; tty; hostname; exit 3'`;
+  const { stdout } = await runProgram("script", ["-qec", command, "/dev/null"], { env: { KUBECONFIG: kubeconfigPath } });
+  assert.match(stdout, /\/dev\/pts\/0\r\nbroken\r\n/);
+  const { status } = await until("its end is in the pod's status", async () => {
+    const pod = await cluster.getPod("broken");
+    return pod.status.ephemeralContainerStatuses?.[0]?.state?.terminated === undefined ? undefined : pod;
+  });
+  const [tools] = status.ephemeralContainerStatuses ?? [];
+  assert.deepEqual([tools?.name, tools?.state?.terminated?.exitCode, tools?.restartCount], ["tools", 3, 0]);
+  assert.deepEqual([status.phase, status.containerStatuses?.[0]?.restartCount], ["Running", 0]);
+  assert.match(await cluster.kubectlOk(["logs", "broken", "-c", "tools"]), /broken/);
+});
+
 for (const program of programs) {
   scenario(`${program} attach joins a container's own process and leaves it running`, async (cluster) => {
     await cluster.apply(shellPod("asks", "while read line; do echo got $line; done", { container: { stdin: true } }));

@@ -60,6 +60,7 @@ export function imageVolumes(image: LocalImage, paths: Pick<ReturnType<typeof at
 export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const { want, container, attempt, lower, folders, node, volumes, given } = inputs;
   const { spec } = container;
+  if (container.target !== undefined) throw new TesseraError("Invalid", "targetContainerName is not supported yet");
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
   const paths = attemptFolders(folders, container.name, attempt);

@@ -61,7 +61,15 @@ function planRun(want: WantedPod, draft: Draft): void {
   const volumesReady = planVolumes(want, draft);
   const networkReady = want.hostNetwork || have.netns === "there";
   if (have.sandbox === "none" && networkReady && volumesReady) draft.add({ do: "createSandbox", because: "network and volumes are ready" });
-  planContainers(want, draft, have.sandbox === "there" && volumesReady);
+  const canStart = have.sandbox === "there" && volumesReady;
+  // First of all: they are to show what keeps the others from starting.
+  for (const container of want.ephemeral) planContainer(want, container, draft, canStart && isTargetThere(container, have));
+  planContainers(want, draft, canStart);
+}
+
+/** A container that is to see another one's processes cannot start without them. */
+function isTargetThere({ target }: WantedContainer, have: ObservedPod): boolean {
+  return target === undefined || have.containers.get(target)?.state.is === "running";
 }
 
 /** What is left of a sandbox that is not whole is removed before a new one is made. */

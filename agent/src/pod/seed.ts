@@ -2,18 +2,19 @@ import type { ContainerStatus, Pod } from "@tessera/proto";
 import { SIGTERM } from "../process/signals.ts";
 import { PodReason, Terminated } from "./reasons.ts";
 import type { ContainerExit, PodRecord } from "./record.ts";
+import { containerStatuses } from "./wanted.ts";
 
 /**
  * Takes over from the object's status what an earlier life of this node did for the pod, when its own record is lost (a new disk). Without
  * this a pod that is to run once would run again.
  */
 export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void {
-  const { phase, initContainerStatuses, containerStatuses } = pod.status ?? {};
+  const { phase } = pod.status ?? {};
   if (phase !== "Running" && phase !== "Succeeded" && phase !== "Failed") return;
   record.startTimeMs = Date.parse(pod.status?.startTime ?? "") || nowMs;
   const { reason = "", message = "" } = pod.status ?? {};
   if (phase === "Failed" && (reason === PodReason.deadlineExceeded || reason === PodReason.evicted)) record.ended = { reason, message };
-  for (const status of [...(initContainerStatuses ?? []), ...(containerStatuses ?? [])]) {
+  for (const status of containerStatuses(pod.status)) {
     const exit = lastKnownExit(status, nowMs);
     if (exit === undefined || !status.name) continue;
     record.containers[status.name] = {

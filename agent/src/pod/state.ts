@@ -10,7 +10,7 @@ import type { ObservedContainer, ObservedPod, ObservedState, Presence, StepFailu
 import { podOutcome } from "./plan.ts";
 import { Terminated } from "./reasons.ts";
 import { type Acquisition, attemptId, type ContainerExit, type ContainerRecord, type PodEnd, type PodRecord } from "./record.ts";
-import type { WantedPod } from "./wanted.ts";
+import { allContainers, containerStatuses, type WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
@@ -150,9 +150,14 @@ export class PodState implements ObservedPod {
 
   /** Enters every container at attempt 0, so that one write of the record covers all their first starts. */
   enterContainers(want: WantedPod, defaultStopSignal: number): void {
-    for (const { name, image } of [...want.init, ...want.apps]) {
+    for (const { name, image } of allContainers(want)) {
       this.record.containers[name] ??= { attempt: 0, image, imageName: "", imageId: "", stopSignal: defaultStopSignal, backoffMs: 0 };
     }
+  }
+
+  /** Whether the container is in the record. Those that come to a pod that is here already are not, at first. */
+  hasEntered(name: string): boolean {
+    return this.record.containers[name] !== undefined;
   }
 
   container(name: string): ContainerRecord {
@@ -196,8 +201,8 @@ export class PodState implements ObservedPod {
   }
 
   #spec(name: string): Container {
-    const { initContainers = [], containers = [] } = this.record.pod.spec ?? {};
-    return [...initContainers, ...containers].find((container) => container.name === name) ?? {};
+    const { initContainers = [], containers = [], ephemeralContainers = [] } = this.record.pod.spec ?? {};
+    return [...initContainers, ...containers, ...ephemeralContainers].find((container) => container.name === name) ?? {};
   }
 
   /** The containers that there is anything to probe of. */
@@ -316,8 +321,7 @@ export class PodState implements ObservedPod {
 
 /** What was last reported of this attempt while it ran. */
 function statusBefore({ status }: PodRecord, name: string, attempt: number): ContainerStatus | undefined {
-  const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
-  return all.find((one) => one.name === name && one.restartCount === attempt && one.state?.running !== undefined);
+  return containerStatuses(status).find((one) => one.name === name && one.restartCount === attempt && one.state?.running !== undefined);
 }
 
 export function toExit(attempt: number, ended: RuntimeExit): ContainerExit {

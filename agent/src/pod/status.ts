@@ -26,6 +26,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const { want, have, record, hostAddresses } = inputs;
   const init = want.init.map((container) => containerStatus(container, inputs));
   const apps = want.apps.map((container) => containerStatus(container, inputs));
+  const ephemeral = want.ephemeral.map((container) => ephemeralStatus(container, inputs));
   const phase = podPhase(want, have);
   const hostIPs = hostAddresses.map((ip) => ({ ip }));
   const podAddresses = want.hostNetwork ? hostAddresses : podAddress(inputs);
@@ -40,6 +41,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
     startTime: toApiTime(record.startTimeMs),
     initContainerStatuses: init.length > 0 ? init : undefined,
     containerStatuses: apps,
+    ephemeralContainerStatuses: ephemeral.length > 0 ? ephemeral : undefined,
     qosClass: want.pod.status?.qosClass ?? qosClass(want.pod),
   };
   const generation = want.pod.metadata?.generation;
@@ -189,6 +191,11 @@ function containerStatus(container: WantedContainer, inputs: StatusInputs): Cont
   };
 }
 
+/** Nothing waits for an ephemeral container to be up, so it is never said to be. */
+function ephemeralStatus(container: WantedContainer, inputs: StatusInputs): ContainerStatus {
+  return { ...containerStatus(container, inputs), ready: false, started: undefined };
+}
+
 function isReady(container: WantedContainer, have: ObservedPod): boolean {
   const state = have.containers.get(container.name)?.state;
   return state?.is === "running" && state.postStart === "done" && state.probes.ready;
@@ -214,10 +221,15 @@ function containerState(container: WantedContainer, inputs: StatusInputs): Conta
   }
   if (failure !== undefined) return waitingFor(container, failure, nowMs);
   const waitsForInit = container.kind === "app" && !want.init.every((one) => isInitialized(one, have));
-  const waitsForEarlier = container.kind !== "app" && isBehindAnother(container, inputs);
+  const waitsForEarlier = want.init.includes(container) && isBehindAnother(container, inputs);
   if (waitsForInit || waitsForEarlier) return { waiting: { reason: Waiting.podInitializing } };
-  const message = podFailure(have);
-  return { waiting: { reason: want.init.length > 0 ? Waiting.podInitializing : Waiting.containerCreating, message } };
+  const message = podFailure(have) ?? missingTarget(container, have);
+  return {
+    waiting: {
+      reason: want.init.length > 0 && container.kind !== "ephemeral" ? Waiting.podInitializing : Waiting.containerCreating,
+      message,
+    },
+  };
 }
 
 function isBehindAnother(container: WantedContainer, { want, have }: StatusInputs): boolean {
@@ -229,6 +241,12 @@ function isBehindAnother(container: WantedContainer, { want, have }: StatusInput
 function podFailure(have: ObservedPod): string | undefined {
   for (const [key, failure] of have.failures) if (failure.reason === "") return `${key}: ${failure.message}`;
   return undefined;
+}
+
+/** Why a container that is to see another's processes does not start. */
+function missingTarget({ target }: WantedContainer, have: ObservedPod): string | undefined {
+  if (target === undefined || have.containers.get(target)?.state.is === "running") return undefined;
+  return `container "${target}", whose processes it is to see, does not run`;
 }
 
 function failureOf(container: WantedContainer, have: ObservedPod): StepFailure | undefined {

@@ -22,7 +22,7 @@ import type { PodState } from "./state.ts";
 import type { PodStep, StepOf } from "./step.ts";
 import { failingAs, StepError } from "./step-error.ts";
 import { isErrno, type PodFolders, type RecordFile } from "./store.ts";
-import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
+import { allContainers, fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 /** What a step works with. `want` is the newest wanted pod at the time the step starts. */
 export interface StepContext extends PodDependencies {
@@ -74,7 +74,7 @@ const EXECUTORS: Executors = {
     state.folders = "unclear";
     await file.create();
     failpoint?.("makeFolders:recorded");
-    const logs = [...want.init, ...want.apps].map((container) => join(folders.logs, container.name));
+    const logs = allContainers(want).map((container) => join(folders.logs, container.name));
     await Promise.all([
       makeFolder(folders.etc),
       makeFolder(folders.containers),
@@ -137,6 +137,7 @@ const EXECUTORS: Executors = {
     const { want, state, folders, images } = context;
     const container = wantedContainer(want, name);
     const paths = attemptFolders(folders, name, attempt);
+    if (container.kind === "ephemeral") await failingAs(Waiting.createError, () => enterLater(name, context));
     const [image] = await Promise.all([
       acquireImage(container, context, signal),
       failingAs(Waiting.createError, () => makeAttemptFolders(paths, context)),
@@ -180,7 +181,7 @@ const EXECUTORS: Executors = {
     remembered.imageId = image.digests[0] ?? image.id;
     remembered.imageName = image.names[0] ?? container.image;
     remembered.stopSignal = signalNumber(container.spec.lifecycle?.stopSignal ?? image.config.stopSignal);
-    // The first attempt is in the record since the pod's first write.
+    // The first attempt is in the record since the pod's first write, or since the container was prepared.
     if (isNew) await file.save();
     failpoint?.("startContainer:recorded");
     const fieldPath = fieldPathOf(container);
@@ -289,6 +290,15 @@ async function hookFailure(
     if (signal.aborted) throw error;
     return messageOf(error);
   }
+}
+
+/** The pod's record and folders were made before the container came to it. */
+async function enterLater(name: string, { want, state, folders, file }: StepContext): Promise<void> {
+  if (!state.hasEntered(name)) {
+    state.enterContainers(want, SIGTERM);
+    await file.save();
+  }
+  await makeFolder(join(folders.logs, name));
 }
 
 async function makeFolder(path: string): Promise<void> {

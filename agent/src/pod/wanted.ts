@@ -1,4 +1,4 @@
-import type { Container, Pod } from "@tessera/proto";
+import type { Container, ContainerStatus, EphemeralContainer, Pod, PodStatus } from "@tessera/proto";
 import { TesseraError } from "@tessera/proto";
 
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
@@ -13,10 +13,15 @@ export type Desire =
 
 export interface WantedContainer {
   readonly name: string;
-  /** init: runs to its end before the next starts. sidecar: an init container that keeps running. */
-  readonly kind: "init" | "sidecar" | "app";
+  /**
+   * init: runs to its end before the next starts. sidecar: an init container that keeps running. ephemeral: put into the pod while it runs, to
+   * look at it; runs once, beside whatever else goes on, and the pod's own state takes no notice of it.
+   */
+  readonly kind: "init" | "sidecar" | "app" | "ephemeral";
   readonly restart: RestartPolicy;
   readonly image: string;
+  /** ephemeral only: the container whose processes it sees. */
+  readonly target?: string;
   readonly spec: Container;
 }
 
@@ -34,6 +39,7 @@ export interface WantedPod {
   /** In the order in which they start. */
   readonly init: readonly WantedContainer[];
   readonly apps: readonly WantedContainer[];
+  readonly ephemeral: readonly WantedContainer[];
   readonly pod: Pod;
 }
 
@@ -58,6 +64,7 @@ export function toWanted(pod: Pod, released: boolean): WantedPod {
     volumes: (spec.volumes ?? []).map((volume) => volume.name ?? ""),
     init: (spec.initContainers ?? []).map((container) => toWantedInit(container, policy)),
     apps: (spec.containers ?? []).map((container) => toWantedContainer(container, "app", policy)),
+    ephemeral: (spec.ephemeralContainers ?? []).map(toWantedEphemeral),
     pod,
   };
 }
@@ -71,6 +78,10 @@ function toWantedInit(container: Container, policy: RestartPolicy): WantedContai
   if (container.restartPolicy === "Always") return toWantedContainer(container, "sidecar", "Always");
   // An init container that succeeded is never run again, so "Always" means the same as "OnFailure" for it.
   return toWantedContainer(container, "init", policy === "Never" ? "Never" : "OnFailure");
+}
+
+function toWantedEphemeral({ targetContainerName: target, ...container }: EphemeralContainer): WantedContainer {
+  return { ...toWantedContainer(container, "ephemeral", "Never"), ...(target ? { target } : {}) };
 }
 
 function toWantedContainer(spec: Container, kind: WantedContainer["kind"], restart: RestartPolicy): WantedContainer {
@@ -88,9 +99,14 @@ function isPathPart(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(text);
 }
 
-/** All containers, in the order in which they start. */
+/** All containers; those that the pod was made with in the order in which they start. */
 export function allContainers(want: WantedPod): readonly WantedContainer[] {
-  return [...want.init, ...want.apps];
+  return [...want.init, ...want.apps, ...want.ephemeral];
+}
+
+/** What a status says of all containers. */
+export function containerStatuses(status: PodStatus | undefined): readonly ContainerStatus[] {
+  return [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? []), ...(status?.ephemeralContainerStatuses ?? [])];
 }
 
 export function findContainer(want: WantedPod, name: string): WantedContainer | undefined {
@@ -99,5 +115,6 @@ export function findContainer(want: WantedPod, name: string): WantedContainer | 
 
 /** The container's place in the pod object, as Events name it. */
 export function fieldPathOf(container: WantedContainer): string {
-  return `spec.${container.kind === "app" ? "containers" : "initContainers"}{${container.name}}`;
+  const fields = { init: "initContainers", sidecar: "initContainers", app: "containers", ephemeral: "ephemeralContainers" };
+  return `spec.${fields[container.kind]}{${container.name}}`;
 }

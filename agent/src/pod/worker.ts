@@ -26,7 +26,7 @@ import { StepError } from "./step-error.ts";
 import { messageOf, runStep, type StepContext } from "./steps.ts";
 import { logPath, type PodFolders, type RecordFile } from "./store.ts";
 import { readLogTail, readTerminationMessage } from "./termination-message.ts";
-import { fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
+import { containerStatuses, fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
@@ -425,7 +425,7 @@ export class PodWorker {
     const status = podStatus(this.#statusInputs(nowMs));
     // While a pod is taken down only its containers are news.
     const { desire } = this.#want;
-    const text = JSON.stringify(desire.is === "run" ? status : [status.phase, status.initContainerStatuses, status.containerStatuses]);
+    const text = JSON.stringify(desire.is === "run" ? status : [status.phase, containerStatuses(status)]);
     if (text === this.#reported) return;
     if (this.#isQuietStart(status)) {
       this.#quietUntilMs ??= nowMs + QUIET_START_MS;

@@ -97,7 +97,8 @@ export function envReferences(pod: Pod): ObjectKey[] {
   const add = (kind: "ConfigMap" | "Secret", name: string | undefined) => {
     if (name) keys.push({ kind, namespace, name });
   };
-  for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) {
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  for (const container of [...initContainers, ...containers, ...ephemeralContainers]) {
     for (const source of container.envFrom ?? []) {
       add("ConfigMap", source.configMapRef?.name);
       add("Secret", source.secretRef?.name);

@@ -2,7 +2,7 @@ import { TesseraError } from "@tessera/proto";
 import type { LogRequest } from "@tessera/proto/node";
 import { type LogEnd, type LogOptions, readLog } from "../logs/log-reader.ts";
 import { logPath } from "../pod/store.ts";
-import { findContainer } from "../pod/wanted.ts";
+import { containerStatuses, findContainer } from "../pod/wanted.ts";
 import type { PodWorker } from "../pod/worker.ts";
 import type { StreamPeer } from "./stream-peer.ts";
 
@@ -44,8 +44,7 @@ export function findLog(worker: PodWorker, request: LogRequest): LogTarget {
 }
 
 function waitingReason(worker: PodWorker, name: string): string {
-  const { initContainerStatuses, containerStatuses } = worker.status();
-  const status = [...(initContainerStatuses ?? []), ...(containerStatuses ?? [])].find((one) => one.name === name);
+  const status = containerStatuses(worker.status()).find((one) => one.name === name);
   return status?.state?.waiting?.reason ?? "ContainerCreating";
 }
 

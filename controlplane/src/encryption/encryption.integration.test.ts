@@ -10,6 +10,7 @@ import { TesseraError } from "@tessera/proto";
 import { pino } from "pino";
 import { startTestEtcd, type TestEtcd } from "../embedded/testing.ts";
 import type { CacheEvent, ResourceCache } from "../store/cache.ts";
+import { compact } from "../store/compaction.testing.ts";
 import { EtcdClient } from "../store/etcd-client.ts";
 import { EtcdStore } from "../store/etcd-store.ts";
 import { etcdRevision } from "../store/revision.ts";
@@ -387,7 +388,7 @@ describe("Secrets in etcd", () => {
     await writer.store.update(keyOf("kept"), secret("kept", "2"), versions[0] as number);
     await writer.store.remove(keyOf("replaced"), versions[1] as number);
     const last = await writer.store.create(keyOf("replaced"), secret("replaced", "2"));
-    await client.compact(etcdRevision(last));
+    await compact(etcd, etcdRevision(last));
     proxy.cut();
     await reader.secrets.waitFor(last, { timeoutMs: 10_000 });
     assert.deepEqual(told, ["DELETED replaced"]);

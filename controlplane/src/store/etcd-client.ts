@@ -118,11 +118,6 @@ export class EtcdClient {
     return Number(answer.header.revision);
   }
 
-  /** Forgets the history before `revision`. */
-  async compact(revision: number): Promise<void> {
-    await this.#call(undefined, (etcd, options) => etcd.kv.compact({ revision, physical: true }, options));
-  }
-
   /** Follows all keys below `prefix` from etcd's `fromRevision` on. The returned function ends it; `onEnd` is then not called. */
   watch(prefix: string, fromRevision: number, handlers: WatchHandlers): () => void {
     let over = false;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { TesseraError } from "@tessera/proto";
 import { startTestEtcd, type TestEtcd } from "../embedded/testing.ts";
+import { compact } from "./compaction.testing.ts";
 import { EtcdClient } from "./etcd-client.ts";
 import { EtcdStore } from "./etcd-store.ts";
 import { TcpProxy } from "./tcp-proxy.testing.ts";
@@ -128,7 +129,7 @@ describe("EtcdStore", () => {
     const old = await store.create("/compact/a", bytes("1"));
     const now = await store.update("/compact/a", bytes("2"), old);
     await store.create("/compact/b", bytes("1"));
-    await client.compact(now / 2);
+    await compact(etcd, now / 2);
     await assert.rejects(store.readPage("/compact/", { limit: 0, revision: old }), refusal("Expired", /too old/));
     await assert.rejects(store.readPage("/compact/", { limit: 0, revision: now + 10_000 }), refusal("Timeout", /in the future/));
   });

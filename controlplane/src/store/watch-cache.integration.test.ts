@@ -4,6 +4,7 @@ import { TesseraError } from "@tessera/proto";
 import { pino } from "pino";
 import { startTestEtcd, type TestEtcd } from "../embedded/testing.ts";
 import type { CacheEvent, ResourceCache } from "./cache.ts";
+import { compact } from "./compaction.testing.ts";
 import { EtcdClient } from "./etcd-client.ts";
 import { EtcdStore } from "./etcd-store.ts";
 import { etcdRevision } from "./revision.ts";
@@ -334,7 +335,7 @@ describe("WatchCache", () => {
     const short = await store.create(key("short"), stored("short", 1));
     await store.remove(key("short"), short);
     const last = await store.create(key("new"), stored("new", 1));
-    await client.compact(etcdRevision(last));
+    await compact(etcd, etcdRevision(last));
     proxy.cut();
 
     await things.waitFor(last, { timeoutMs: 10_000 });

@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { FakeServer, status } from "../testing/fake-server.ts";
 import { runTsctl } from "../testing/run.ts";
 
-const pod = "/api/v1/namespaces/shop/pods/a";
+const pods = "/api/v1/namespaces/shop/pods";
+const pod = `${pods}/a`;
 const message = (channel: number, text: string) => Buffer.concat([Buffer.of(channel), Buffer.from(text)]);
 
 function podWith(state: object, spec: object = {}) {
@@ -11,13 +12,20 @@ function podWith(state: object, spec: object = {}) {
   return { body: { spec: { containers: [{ name: "main", ...spec }] }, status: { containerStatuses } } };
 }
 
-async function serving(...answers: { readonly body: unknown }[]): Promise<FakeServer> {
+/** A server on which the pod is as the first answer says, and afterwards as the others say one after the other: in the list, then in a watch. */
+async function serving(first: { readonly body: unknown }, ...later: { readonly body: unknown }[]): Promise<FakeServer> {
   const server = (await FakeServer.start()).onWebSocket(`${pod}/attach`, (socket) => {
     socket.send(message(1, "out\n"));
     socket.send(message(3, JSON.stringify({ status: "Success" })));
     socket.close();
   });
-  return server.on(`GET ${pod}`, ...answers);
+  const [listed, ...watched] = later.map(({ body }) => body);
+  const list = { metadata: { resourceVersion: "5" }, items: listed === undefined ? [] : [listed] };
+  return server.on(`GET ${pod}`, first).on(`GET ${pods}`, { body: list }, (request, response) => {
+    assert.deepEqual([request.query.get("watch"), request.query.get("resourceVersion")], ["true", "5"]);
+    // Left open, as a watch is.
+    for (const object of watched) response.write(`${JSON.stringify({ type: "MODIFIED", object })}\n`);
+  });
 }
 
 describe("attach", () => {
@@ -26,6 +34,26 @@ describe("attach", () => {
     await using server = await serving(podWith({ running: {} }), podWith({ running: {} }), podWith({ terminated }));
     const { code, stdout } = await runTsctl(["attach", "a", "-c", "main"], { server });
     assert.deepEqual([code, stdout], [7, "out\n"]);
+    assert.equal(server.asked("GET").filter(({ path }) => path === pods).length, 2);
+  });
+
+  it("is over when the pod is gone, or goes on without us", async () => {
+    await using gone = await serving(podWith({ running: {} }));
+    assert.equal((await runTsctl(["attach", "a", "-c", "main"], { server: gone })).code, 0);
+    await using running = await serving(podWith({ running: {} }), podWith({ running: {} }));
+    assert.equal((await runTsctl(["attach", "a", "-c", "main"], { server: running })).code, 0);
+  });
+
+  it("finds containers that were put into the pod later", async () => {
+    const ended = (state: object) => ({
+      body: {
+        spec: { ephemeralContainers: [{ name: "debug", tty: true, stdin: true }] },
+        status: { ephemeralContainerStatuses: [{ name: "debug", containerID: "tessera://9", state }] },
+      },
+    });
+    await using server = await serving(ended({ running: {} }), ended({ terminated: { exitCode: 4, containerID: "tessera://9" } }));
+    const { code, stderr } = await runTsctl(["attach", "-it", "a", "-c", "debug"], { server, input: "" });
+    assert.deepEqual([code, stderr], [4, ""]);
   });
 
   it("finds the end of a run that was followed by another", async () => {

@@ -1,4 +1,6 @@
-import type { ContainerStatus, Pod } from "@tessera/proto";
+import { type ContainerStatus, isCancellation, type Pod, type PodStatus } from "@tessera/proto";
+import type { ApiObject } from "../api/api.ts";
+import { follow } from "../api/watch.ts";
 import { type ClusterContext, type CommandContext, defineCommand, exitCode, flag } from "../command.ts";
 import { remoteProtocols, runRemote } from "../remote/remote-command.ts";
 import { RawTerminal, terminalSizes } from "../remote/terminal.ts";
@@ -12,9 +14,8 @@ interface AttachOptions {
   readonly quiet: boolean;
 }
 
-/** The end of a container is told on its streams a moment before it stands in the pod's status. */
-const statusTries = 20;
-const statusPauseMs = 50;
+/** The end of a container is told on its streams a moment before it stands in the pod's status; after this it goes on without us. */
+const statusPatienceMs = 1_000;
 
 export const attachCommand = defineCommand<AttachOptions>({
   name: "attach",
@@ -73,8 +74,12 @@ tsctl attach -it hello`,
   },
 });
 
+function podsPath(cluster: ClusterContext): string {
+  return `/api/v1/namespaces/${encodeURIComponent(cluster.namespace)}/pods`;
+}
+
 function podPath(cluster: ClusterContext, pod: string): string {
-  return `/api/v1/namespaces/${encodeURIComponent(cluster.namespace)}/pods/${encodeURIComponent(pod)}`;
+  return `${podsPath(cluster)}/${encodeURIComponent(pod)}`;
 }
 
 interface ContainerView {
@@ -86,9 +91,14 @@ interface ContainerView {
 async function readContainer(pod: string, name: string, cluster: ClusterContext, context: CommandContext): Promise<ContainerView> {
   const object = await cluster.api.request<Pod>("GET", podPath(cluster, pod), { signal: context.signal });
   const { spec = {}, status = {} } = object;
-  const container = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].find((each) => each.name === name);
-  const found = [...(status.containerStatuses ?? []), ...(status.initContainerStatuses ?? [])].find((each) => each.name === name);
-  return { stdin: container?.stdin ?? false, tty: container?.tty ?? false, status: found };
+  const { containers = [], initContainers = [], ephemeralContainers = [] } = spec;
+  const container = [...containers, ...initContainers, ...ephemeralContainers].find((each) => each.name === name);
+  return { stdin: container?.stdin ?? false, tty: container?.tty ?? false, status: statusOf(name, status) };
+}
+
+function statusOf(name: string, status: PodStatus): ContainerStatus | undefined {
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = status;
+  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find((each) => each.name === name);
 }
 
 /** How the run that we were attached to ended; 0 when it goes on without us. */
@@ -99,12 +109,19 @@ async function exitCodeOf(
   cluster: ClusterContext,
   context: CommandContext,
 ): Promise<number> {
-  for (let i = 0; i < statusTries; i++) {
-    const { status } = await readContainer(pod, name, cluster, context);
-    const ends = [status?.state?.terminated, status?.lastState?.terminated];
-    const end = ends.find((each) => each !== undefined && each.containerID === before?.containerID);
-    if (end !== undefined) return end.exitCode ?? 0;
-    await new Promise((resolve) => setTimeout(resolve, statusPauseMs));
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(statusPatienceMs)]);
+  const query = { fieldSelector: `metadata.name=${pod}` };
+  try {
+    for await (const news of follow<Pod & ApiObject>(cluster.api, podsPath(cluster), query, { signal })) {
+      const object = news.type === "LISTED" ? news.items[0] : news.object;
+      const status = object?.status && statusOf(name, object.status);
+      const ends = [status?.state?.terminated, status?.lastState?.terminated];
+      const end = ends.find((each) => each !== undefined && each.containerID === before?.containerID);
+      if (end !== undefined) return end.exitCode ?? 0;
+      if (object === undefined || news.type === "DELETED") break;
+    }
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
   }
   return context.signal.aborted ? exitCode.connectionLost : 0;
 }

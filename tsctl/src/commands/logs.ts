@@ -151,9 +151,9 @@ function preferredOf(pod: Pod, [first = "", ...others]: readonly string[]): stri
 }
 
 function containersOf(pod: Pod, options: LogsOptions): string[] {
-  const names = [...(options.allContainers ? (pod.spec?.initContainers ?? []) : []), ...(pod.spec?.containers ?? [])].map(
-    (each) => each.name ?? "",
-  );
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  const all = options.allContainers ? [...initContainers, ...containers, ...ephemeralContainers] : containers;
+  const names = all.map((each) => each.name ?? "");
   return options.container === undefined ? names : names.filter((name) => name === options.container);
 }
 

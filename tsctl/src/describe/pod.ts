@@ -29,6 +29,14 @@ export function describePod(pod: Pod, now: number): Line[] {
       "Containers",
       (spec?.containers ?? []).map((container) => describeContainer(container, status?.containerStatuses, now)),
     ),
+    ...(spec?.ephemeralContainers === undefined || spec.ephemeralContainers.length === 0
+      ? []
+      : [
+          section(
+            "Ephemeral Containers",
+            spec.ephemeralContainers.map((container) => describeContainer(container, status?.ephemeralContainerStatuses, now)),
+          ),
+        ]),
     describeConditions(pod, now),
     section("Volumes", (spec?.volumes ?? []).map(describeVolume)),
     ...maybeLine("Node Selector", describePairs(spec?.nodeSelector)),

@@ -13,9 +13,6 @@ import { validateContainerSecurity } from "./security.ts";
 export function validateContainers(spec: PodSpec, volumeNames: ReadonlySet<string>): Fault[] {
   const faults: Fault[] = [];
   if ((spec.containers ?? []).length === 0) faults.push(required("spec.containers"));
-  if ((spec.ephemeralContainers ?? []).length > 0) {
-    faults.push(forbidden("spec.ephemeralContainers", "cannot be set on create; use the ephemeralcontainers subresource"));
-  }
   const names = new Set<string>();
   const all = (["initContainers", "containers"] as const).flatMap((field) =>
     (spec[field] ?? []).map((container, index) => ({ container, path: `spec.${field}[${index}]`, isInit: field === "initContainers" })),
@@ -29,7 +26,7 @@ export function validateContainers(spec: PodSpec, volumeNames: ReadonlySet<strin
   return [...faults, ...validateHostPorts(spec, all)];
 }
 
-function validateContainer(container: Container, path: string, volumeNames: ReadonlySet<string>): Fault[] {
+export function validateContainer(container: Container, path: string, volumeNames: ReadonlySet<string>): Fault[] {
   const faults: Fault[] = [];
   const nameFault = container.name ? checkDnsLabel(container.name) : undefined;
   if (!container.name) faults.push(required(`${path}.name`));

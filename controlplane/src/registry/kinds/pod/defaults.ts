@@ -16,10 +16,14 @@ export function defaultPodSpec(spec: PodSpec): void {
 }
 
 function defaultContainer(container: Container, hostNetwork: boolean): void {
-  if (container.image) container.imagePullPolicy ||= hasMovingTag(container.image) ? "Always" : "IfNotPresent";
+  defaultPullPolicy(container);
   const { limits, requests } = container.resources ?? {};
   if (limits !== undefined) container.resources = { ...container.resources, requests: { ...limits, ...requests } };
   for (const port of hostNetwork ? (container.ports ?? []) : []) port.hostPort ||= port.containerPort;
+}
+
+export function defaultPullPolicy(container: Pick<Container, "image" | "imagePullPolicy">): void {
+  if (container.image) container.imagePullPolicy ||= hasMovingTag(container.image) ? "Always" : "IfNotPresent";
 }
 
 /** Whether the reference means "the newest": tag latest, or neither tag nor digest. */

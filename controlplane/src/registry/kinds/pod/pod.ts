@@ -4,6 +4,7 @@ import { allVerbs, type ResourceDefinition } from "../../definition.ts";
 import { plainStrategy } from "../../strategy.ts";
 import { podColumns } from "./columns.ts";
 import { defaultPodSpec, qosClass } from "./defaults.ts";
+import { forbidEphemeralContainers, takeEphemeralContainers, validateEphemeralContainers } from "./ephemeral-containers.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./update.ts";
 import { validatePod } from "./validate.ts";
 
@@ -22,6 +23,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
     { name: "attach", kind: { group: "", version: "v1", kind: "PodAttachOptions" }, verbs: ["create", "get"] },
     { name: "portforward", kind: { group: "", version: "v1", kind: "PodPortForwardOptions" }, verbs: ["create", "get"] },
     { name: "binding", kind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
+    { name: "ephemeralcontainers", kind: podKind, verbs: ["get", "patch", "update"] },
     { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
     { name: "exec", kind: { group: "", version: "v1", kind: "PodExecOptions" }, verbs: ["create", "get"] },
     { name: "log", kind: podKind, verbs: ["get"] },
@@ -50,7 +52,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
       pod.status = { phase: "Pending" };
     },
     validate(pod) {
-      const faults = validatePod(pod);
+      const faults = [...validatePod(pod), ...forbidEphemeralContainers(pod)];
       // Quantities must be right before anything can be computed from them.
       if (faults.length === 0) pod.status = { ...pod.status, qosClass: qosClass(pod) };
       return faults;
@@ -64,6 +66,10 @@ export const podDefinition: ResourceDefinition<Pod> = {
     },
     validateUpdate: validatePodUpdate,
     parts: {
+      ephemeralcontainers: {
+        prepare: takeEphemeralContainers,
+        validate: validateEphemeralContainers,
+      },
       status: {
         prepare(next, current) {
           next.spec = current.spec;
