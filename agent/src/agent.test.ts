@@ -59,7 +59,7 @@ describe("agent and control plane", () => {
       random: Math.random,
       usageIntervalMs: 20,
       log: pino({ level: "silent" }),
-      controlPlane: { target: controlPlane.target, credentials: credentials.createInsecure() },
+      controlPlane: { target: controlPlane.target, credentials: () => credentials.createInsecure() },
     });
     await new Promise<void>((resolve, reject) => {
       running = agent.run(stop.signal, resolve);

@@ -5,6 +5,7 @@ import type { ControlMessage, Hello, Peer, ReferencedObject, Welcome } from "@te
 import type { HostFiles, NodeNetwork, PeerNode, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { Clock } from "./clock.ts";
+import type { CertificateRenewal } from "./credentials/renewal.ts";
 import type { ImagePuller, ImageStore } from "./images/index.ts";
 import { AddressPool } from "./network/addresses.ts";
 import { readNetworkFile, writeNetworkFile } from "./network/network-file.ts";
@@ -41,7 +42,9 @@ export interface AgentParts {
   readonly usageIntervalMs: number;
   readonly log: Logger;
   /** HOST:PORT of the control plane, and how to prove to it who we are. */
-  readonly controlPlane: { readonly target: string; readonly credentials: ChannelCredentials };
+  readonly controlPlane: { readonly target: string; readonly credentials: () => ChannelCredentials };
+  /** Absent where there is no certificate, in tests. */
+  readonly renewal?: Pick<CertificateRenewal, "run">;
 }
 
 type ControlCase = NonNullable<ControlMessage["message"]>;
@@ -132,8 +135,11 @@ export class Agent {
     this.#pods.start();
     this.#nodeStatus = await this.#currentStatus();
     ready();
+    const session = this.#session();
+    const renewing = this.#parts.renewal?.run(session, signal);
     try {
-      await this.#session().run(signal);
+      await session.run(signal);
+      await renewing;
     } finally {
       await this.#usage.stop();
       await this.#pods.stop();

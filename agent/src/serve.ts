@@ -1,13 +1,13 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import { TesseraError } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from "@tessera/runtime-native";
 import { destination, type Logger, pino } from "pino";
-import { Agent } from "./agent.ts";
+import { Agent, type AgentParts } from "./agent.ts";
 import { systemClock } from "./clock.ts";
 import { joinCluster } from "./credentials/join.ts";
 import { CredentialsFolder } from "./credentials/node-credentials.ts";
+import { CertificateRenewal } from "./credentials/renewal.ts";
 import { LocalImageStore, type RegistrySettings } from "./images/index.ts";
 import { lockFolder } from "./lock-file.ts";
 import type { NodeFacts } from "./node-facts.ts";
@@ -47,7 +47,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
       random: Math.random,
       usageIntervalMs: settings.usageInterval * 1000,
       log,
-      controlPlane: await openControlPlane(settings, log),
+      ...(await openControlPlane(settings, log)),
     });
     await agent.run(stop.signal, () => log.info("agent is ready"));
   } finally {
@@ -77,20 +77,24 @@ async function readRegistries({ registryCa, insecureRegistry }: ServeSettings): 
 }
 
 /** Joins first when the node has not yet and the settings say how. */
-async function openControlPlane(settings: ServeSettings, log: Logger): Promise<{ target: string; credentials: ChannelCredentials }> {
+async function openControlPlane(
+  settings: ServeSettings,
+  log: Logger,
+): Promise<Pick<AgentParts, "controlPlane"> & { renewal: CertificateRenewal }> {
   const { join: address, token, caHash, nodeName } = settings;
   if (address !== undefined) {
     if (token === undefined || caHash === undefined) throw new TesseraError("BadRequest", "--join needs --token and --ca-hash too");
     await joinCluster({ join: address, token, caHash, nodeName, credentials: settings.credentials }, log);
   }
   const folder = new CredentialsFolder(settings.credentials);
-  const present = await folder.read();
-  if (present === undefined) {
+  const current = await folder.read();
+  if (current === undefined) {
     const hint = `make this machine a node with "agent join", whose flags "tsctl join-token create" prints`;
     throw new TesseraError("BadRequest", `${folder.path} does not hold ca.crt, node.crt and node.key: ${hint}`);
   }
   const target = settings.controlPlane ?? (await folder.controlPlane());
   if (target === undefined)
     throw new TesseraError("BadRequest", "--control-plane is missing: this node did not learn the address by joining");
-  return { target, credentials: credentials.createSsl(Buffer.from(present.ca), Buffer.from(present.key), Buffer.from(present.cert)) };
+  const renewal = new CertificateRenewal({ folder, current, clock: systemClock, random: Math.random, log });
+  return { controlPlane: { target, credentials: () => renewal.channelCredentials }, renewal };
 }

@@ -5,7 +5,9 @@ import type { Logger } from "pino";
 import { createApi } from "./api/api.ts";
 import { formatHostPort, type HttpsServer, parseHostPort } from "./api/https-server.ts";
 import { writeKubeconfig } from "./auth/kubeconfig.ts";
+import { nodeCertificate } from "./auth/node-certificate.ts";
 import { TokenTable } from "./auth/tokens.ts";
+import { CertificateRenewal } from "./certificate-renewal.ts";
 import { type Certificates, ensureCertificates } from "./certificates.ts";
 import { type ControlLoop, createControllers, systemClock } from "./controllers/index.ts";
 import { keyFileName, openEncryptionKeys } from "./encryption/open-keys.ts";
@@ -39,7 +41,8 @@ export async function serve(settings: ServeSettings, log: Logger, signal: AbortS
   try {
     const [etcd, natsUrl] = await Promise.all([servers.startEtcd(signal), servers.startNats(signal)]);
     signal.throwIfAborted();
-    await runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal });
+    const renewed = () => servers.renewed();
+    await runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal, renewed });
   } finally {
     await servers.close();
   }
@@ -53,9 +56,11 @@ interface ControlPlaneOptions {
   readonly natsUrl: string;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** To be called when certificates were replaced; returns how to reach an etcd of our own now. */
+  readonly renewed: () => Promise<EtcdEndpoints | undefined>;
 }
 
-async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal }: ControlPlaneOptions): Promise<void> {
+async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, log, signal, renewed }: ControlPlaneOptions): Promise<void> {
   const { client, store, caches, resealing } = await openStore({ settings, etcd, log, signal });
   const nats = openNats({
     url: natsUrl,
@@ -76,10 +81,12 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     clock,
     log: log.child({ part: "nodes" }),
     settings: { listen: settings.nodeListen, clusterCidr: settings.clusterCidr, nodeCidrBits: settings.nodeCidrBits },
-    tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
+    tls: serverTls(certificates),
+    certifyNode: (name, request) =>
+      certificates.pki.authority.sign(request, { ...nodeCertificate(name), lifetimeMs: settings.nodeCertificateLifetimeMs }),
   });
   const scheduler = new Scheduler({ registry, events, clock, log: log.child({ part: "scheduler" }) });
-  const loops = [
+  const loops: ControlLoop[] = [
     scheduler,
     ...createControllers({
       registry,
@@ -117,10 +124,25 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     }),
     nodePort: () => parseHostPort(nodes.addresses[0] ?? "").port,
     listen: settings.listen,
-    tls: { ca: certificates.pki.authority.pair.certPem, cert: certificates.server.certPem, key: certificates.server.keyPem },
+    tls: serverTls(certificates),
   });
 
   const announced = () => announce(settings, certificates, ports, { api: api.addresses, node: nodes.addresses }, log);
+  loops.push(
+    new CertificateRenewal({
+      certificates,
+      ensure: () => ensureCertificates(settings),
+      apply: async (next) => {
+        api.renewCertificate(serverTls(next));
+        nodes.renewServerCertificate(serverTls(next));
+        const tls = (await renewed())?.tls;
+        if (tls !== undefined) client.renew(tls);
+        await writeAdminKubeconfig(settings, next, api.addresses);
+      },
+      clock,
+      log: log.child({ part: "certificates" }),
+    }),
+  );
   try {
     await runParts(listParts({ caches, resealing, events, usage, registry, nodes, loops, api, announced }), signal, log);
   } finally {
@@ -226,7 +248,12 @@ async function announce(
   addresses: { api: readonly string[]; node: readonly string[] },
   log: Logger,
 ): Promise<void> {
-  const [api = ""] = addresses.api;
+  await writeAdminKubeconfig(settings, certificates, addresses.api);
+  await ports.set({ api: addresses.api[0] ?? "", node: addresses.node[0] ?? "" });
+  log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
+}
+
+async function writeAdminKubeconfig(settings: ServeSettings, certificates: Certificates, [api = ""]: readonly string[]): Promise<void> {
   const { host, port } = parseHostPort(api);
   const isWildcard = host === "0.0.0.0" || host === "::";
   await writeKubeconfig(join(settings.dataDir, "admin.kubeconfig"), {
@@ -235,6 +262,8 @@ async function announce(
     user: certificates.admin,
     name: "tessera",
   });
-  await ports.set({ api, node: addresses.node[0] ?? "" });
-  log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
+}
+
+function serverTls({ pki, server }: Certificates): { ca: string; cert: string; key: string } {
+  return { ca: pki.authority.pair.certPem, cert: server.certPem, key: server.keyPem };
 }

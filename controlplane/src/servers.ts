@@ -38,6 +38,12 @@ export function createServers(settings: ServeSettings, certificates: Certificate
       await nats?.start(signal);
       return settings.natsUrl ?? nats?.url ?? "";
     },
+    /** Tells whoever holds certificates of ours that they were replaced; returns how to reach etcd now. */
+    async renewed(): Promise<EtcdEndpoints | undefined> {
+      await etcd?.renewed();
+      nats?.renewed();
+      return etcd?.endpoints;
+    },
     /** NATS first: who still has something to say of the end says it to etcd. */
     async close(): Promise<void> {
       await nats?.close();

@@ -24,7 +24,8 @@ export interface SessionHandler {
 export interface NodeSessionDependencies {
   /** HOST:PORT of the control plane. */
   readonly target: string;
-  readonly credentials: ChannelCredentials;
+  /** How to prove who we are; asked at each dial. */
+  readonly credentials: () => ChannelCredentials;
   readonly handler: SessionHandler;
   readonly outbox: Outbox;
   readonly clock: Clock;
@@ -34,6 +35,7 @@ export interface NodeSessionDependencies {
 }
 
 const WELCOME_TIMEOUT_MS = 10_000;
+const RENEWAL_TIMEOUT_MS = 30_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 /** A session that ended well is renewed at once only if it lived this long: two agents of one name must not chase each other. */
@@ -56,6 +58,8 @@ const CHANNEL_OPTIONS: ClientOptions = {
 /** Keeps one session with the control plane open: dials, says hello, hands on what comes, and begins again when it ends. */
 export class NodeSession {
   readonly #deps: NodeSessionDependencies;
+  /** The connection that stands, and its session. */
+  #open: { readonly client: NodeServiceClient; readonly call: ClientDuplexStream<NodeMessage, ControlMessage> } | undefined;
 
   constructor(deps: NodeSessionDependencies) {
     this.#deps = deps;
@@ -77,6 +81,23 @@ export class NodeSession {
     }
   }
 
+  /** Ends the session in order and dials anew. Streams that run go on over the connection that they began on. */
+  reconnect(): void {
+    this.#open?.call.end();
+  }
+
+  /** Throws TesseraError "ServiceUnavailable" without a session, and whatever the control plane refuses with. */
+  async renewCertificate(certificateSigningRequest: string): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    if (this.#open === undefined) throw new TesseraError("ServiceUnavailable", "there is no session with the control plane");
+    const deadline = Date.now() + RENEWAL_TIMEOUT_MS;
+    this.#open.client.renewCertificate({ certificateSigningRequest }, new Metadata(), { deadline }, (error, answer) => {
+      if (error === null) resolve(answer.certificate);
+      else reject(asFailure(error));
+    });
+    return await promise;
+  }
+
   /** Waits longer after each failure, each agent for another time. */
   #pause(failures: number, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#deps;
@@ -96,15 +117,18 @@ export class NodeSession {
 
   async #once(signal: AbortSignal): Promise<{ welcomed: boolean; error?: Error }> {
     const { target, credentials } = this.#deps;
-    const client = new NodeServiceClient(target, credentials, CHANNEL_OPTIONS);
+    const client = new NodeServiceClient(target, credentials(), CHANNEL_OPTIONS);
     const dial = (request: OpenStream): StreamCall => {
       const metadata = new Metadata();
       metadata.set("tessera-stream-id", request.streamId);
       return client.stream(metadata);
     };
     try {
-      return await this.#converse(client.session(), dial, signal);
+      const call = client.session();
+      this.#open = { client, call };
+      return await this.#converse(call, dial, signal);
     } finally {
+      this.#open = undefined;
       // Streams that still run end with their own calls; the connection closes after the last.
       client.close();
     }

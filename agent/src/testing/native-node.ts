@@ -84,7 +84,7 @@ export class NativeNode {
       random: Math.random,
       usageIntervalMs: 10_000,
       log,
-      controlPlane: { target: this.controlPlane.target, credentials: credentials.createInsecure() },
+      controlPlane: { target: this.controlPlane.target, credentials: () => credentials.createInsecure() },
     });
     const sessions = this.controlPlane.sessions;
     await new Promise<void>((resolve, reject) => {

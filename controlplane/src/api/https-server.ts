@@ -4,7 +4,7 @@ import { createSecureServer, type Http2SecureServer, Http2ServerRequest, type Se
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { TLSSocket } from "node:tls";
+import { type SecureContextOptions, TLSSocket } from "node:tls";
 import { constants, createGzip, gzip } from "node:zlib";
 import { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
@@ -56,9 +56,12 @@ export class HttpsServer {
     maxPayload: maxSocketMessageBytes,
   });
   readonly #addresses: string[] = [];
+  readonly #listeners = new Set<Listener>();
+  #tls: HttpsServerOptions["tls"];
 
   constructor(options: HttpsServerOptions) {
     this.#options = options;
+    this.#tls = options.tls;
     this.#sockets.on("headers", (headers, request) => headers.push(`Sec-WebSocket-Protocol: ${this.#protocols.get(request)}`));
   }
 
@@ -67,29 +70,30 @@ export class HttpsServer {
     return this.#addresses;
   }
 
+  /** From now on new connections see this certificate; those that stand are left alone. */
+  renewCertificate(tls: HttpsServerOptions["tls"]): void {
+    this.#tls = tls;
+    for (const { server } of this.#listeners) server.setSecureContext(toContext(tls));
+  }
+
   async run(signal: AbortSignal, ready?: () => void): Promise<void> {
-    const servers: Listener[] = [];
     try {
-      for (const address of this.#options.listen) servers.push(await this.#listen(address));
+      for (const address of this.#options.listen) this.#listeners.add(await this.#listen(address));
       ready?.();
       if (!signal.aborted) await once(signal, "abort");
     } finally {
       this.#stopping.abort();
-      await Promise.all(servers.map(closeServer));
+      await Promise.all([...this.#listeners].map(closeServer));
+      this.#listeners.clear();
     }
   }
 
   async #listen(address: string): Promise<Listener> {
-    const { tls } = this.#options;
     const server = createSecureServer({
-      ca: tls.ca,
-      // Machines that join know the CA by the digest of its key, and look for it in what the server shows.
-      cert: `${tls.cert}${tls.ca}`,
-      key: tls.key,
+      ...toContext(this.#tls),
       ...streamResets,
       requestCert: true,
       rejectUnauthorized: false,
-      minVersion: "TLSv1.2",
       allowHTTP1: true,
       settings: { maxConcurrentStreams, enablePush: false },
       maxSessionInvalidFrames: maxFaultyFrames,
@@ -286,6 +290,11 @@ async function sendOnSocket(request: IncomingMessage, socket: Duplex, answer: Ap
   response.assignSocket(socket as Socket);
   response.once("finish", () => socket.end());
   await send(request, response, answer);
+}
+
+function toContext({ ca, cert, key }: HttpsServerOptions["tls"]): SecureContextOptions {
+  // Machines that join know the CA by the digest of its key, and look for it in what the server shows.
+  return { ca, cert: `${cert}${ca}`, key, minVersion: "TLSv1.2" };
 }
 
 interface Listener {

@@ -1,5 +1,5 @@
 import "reflect-metadata";
-import { createPrivateKey, webcrypto, X509Certificate } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, webcrypto, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 import { TesseraError } from "@tessera/proto";
@@ -124,6 +124,18 @@ export class CertificateAuthority {
     return pem(certificate);
   }
 
+  /**
+   * Another certificate for the key of a pair that was issued before, so that on the disk one file changes, at once, and whoever reads both never
+   * finds two that do not belong together. Undefined if they do not.
+   */
+  async renew(pair: KeyPair, request: CertificateRequest): Promise<KeyPair | undefined> {
+    const privateKey = readKey(pair.keyPem);
+    if (privateKey === undefined) return undefined;
+    const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+    const publicKey = await webcrypto.subtle.importKey("spki", spki, keyAlgorithm, true, ["verify"]);
+    return { certPem: await this.#certify(publicKey, request), keyPem: pair.keyPem };
+  }
+
   /** Whether a pair that was issued before still serves: ours, not near its end, for the same subject and at least the same names. */
   serves(pair: KeyPair, request: CertificateRequest): boolean {
     try {
@@ -170,6 +182,17 @@ async function requestedKey(csrPem: string): Promise<CryptoKey> {
   const { name, namedCurve } = request.publicKey.algorithm as { name: string; namedCurve?: string };
   if (name !== keyAlgorithm.name || namedCurve !== keyAlgorithm.namedCurve) throw bad(`is for a ${name} key: expected ECDSA on P-256`);
   return await request.publicKey.export(keyAlgorithm, ["verify"]);
+}
+
+/** Undefined for what is no key of our kind. */
+function readKey(keyPem: string): KeyObject | undefined {
+  try {
+    const key = createPrivateKey(keyPem);
+    return key.asymmetricKeyDetails?.namedCurve === "prime256v1" ? key : undefined;
+  } catch {
+    // The caller makes a new one.
+    return undefined;
+  }
 }
 
 function generalName(name: string): x509.JsonGeneralName {

@@ -19,7 +19,7 @@ export interface StoredPair extends KeyPair {
   readonly keyFile: string;
 }
 
-/** The cluster's certificates: files of mode 0600 in a folder of mode 0700, made once and renewed at start when they near their end. */
+/** The cluster's certificates: files of mode 0600 in a folder of mode 0700, made once and renewed when they near their end. */
 export class Pki {
   readonly dir: string;
   readonly authority: CertificateAuthority;
@@ -48,13 +48,15 @@ export class Pki {
     return existing && new Pki(dir, ca, await CertificateAuthority.load(existing, now));
   }
 
-  /** The pair of that name, issued anew if it is missing, near its end or says something else than `request`. */
+  /** The pair of that name, with a new certificate if it is missing, near its end or says something else than `request`. A key that is there stays. */
   async ensure(name: CertificateName, request: CertificateRequest): Promise<StoredPair> {
     const files = { certFile: join(this.dir, `${name}.crt`), keyFile: join(this.dir, `${name}.key`) };
     const existing = await readPair(this.dir, name);
     if (existing && this.authority.serves(existing, request)) return { ...existing, ...files };
-    const pair = await this.authority.issue(request);
-    await writePair(this.dir, name, pair);
+    const renewed = existing && (await this.authority.renew(existing, request));
+    const pair = renewed ?? (await this.authority.issue(request));
+    if (renewed === undefined) await writePair(this.dir, name, pair);
+    else await writeSecretFile(files.certFile, pair.certPem);
     return { ...pair, ...files };
   }
 

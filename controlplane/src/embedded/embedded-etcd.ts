@@ -70,6 +70,15 @@ export class EmbeddedEtcd {
     return this.#present.endpoints;
   }
 
+  /** The client's certificate was replaced. The server's needs nothing: etcd reads its files at each handshake. */
+  async renewed(): Promise<void> {
+    const { tls } = this.#options;
+    if (tls === undefined || this.#started === undefined) return;
+    const client = await readPem(tls.client);
+    this.#started.client.renew(client);
+    this.#started = { ...this.#started, endpoints: { ...this.#started.endpoints, tls: client } };
+  }
+
   /** Of the present process; undefined while it is being started again. */
   get pid(): number | undefined {
     return this.#child.pid;

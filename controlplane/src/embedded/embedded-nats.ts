@@ -56,6 +56,11 @@ export class EmbeddedNats {
     return this.#url;
   }
 
+  /** The certificates were replaced: nats-server reads them when it is told, the client at each connection. */
+  renewed(): void {
+    this.#child.signal("SIGHUP");
+  }
+
   /** Of the present process; undefined while it is being started again. */
   get pid(): number | undefined {
     return this.#child.pid;

@@ -74,6 +74,11 @@ export class SupervisedChild {
     }
   }
 
+  /** To the present process, if there is one. */
+  signal(name: NodeJS.Signals): void {
+    if (this.pid !== undefined) process.kill(this.pid, name);
+  }
+
   /** Resolves when the process is gone. */
   async close(how: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const state = this.#state;

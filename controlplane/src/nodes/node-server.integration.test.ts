@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { connect } from "node:tls";
 import { status } from "@grpc/grpc-js";
 import type { Pod } from "@tessera/proto";
 import { CertificateAuthority } from "../auth/certificate-authority.ts";
 import { type PodBuilder, pod } from "../controllers/testing/builders.ts";
 import { eventually, ManualClock } from "../controllers/testing/fakes.ts";
+import { newSigningKeys, signingRequest } from "../join/testing/tokens.ts";
 import { aNodeStatus, held } from "./testing/fake-agent.ts";
 import { TestControlPlane } from "./testing/test-control-plane.ts";
 
@@ -91,6 +95,46 @@ describe("who may have a session", () => {
     assert.deepEqual(nodes.server.connected, [name]);
   });
 });
+
+test("a node gets another certificate in its own name, and a new server certificate disturbs nobody", async () => {
+  await using nodes = await plane.serve();
+  const name = fresh("node");
+  const agent = await nodes.agent(name);
+  const session = await agent.join(name);
+  const keys = await newSigningKeys();
+  const { certificate } = await agent.renewCertificate(await signingRequest(keys));
+  assert.equal(new X509Certificate(certificate).subject, `CN=system:node:${name}\nO=system:nodes`);
+  await assert.rejects(agent.renewCertificate("none"), { code: status.INVALID_ARGUMENT, details: /cannot be read/ });
+  const user = await nodes.agent(name, await nodes.certificate("admin", "system:masters"));
+  await assert.rejects(user.renewCertificate(await signingRequest(keys)), { code: status.PERMISSION_DENIED });
+
+  const fingerprint = async () => (await shownCertificate(nodes.server.addresses[0] ?? "")).fingerprint256;
+  const before = await fingerprint();
+  const next = await plane.authority.issue({ commonName: "nodes", usages: ["server"], names: ["127.0.0.1"] });
+  nodes.server.renewServerCertificate({ ca: plane.authority.pair.certPem, cert: next.certPem, key: next.keyPem });
+  const after = await fingerprint();
+  assert.notEqual(after, before);
+  assert.equal(after, new X509Certificate(next.certPem).fingerprint256);
+  // The first session is where it was, and another node comes by the new certificate.
+  const other = fresh("node");
+  await (await nodes.agent(other)).join(other);
+  assert.equal(session.ended, undefined);
+  const stranger = await CertificateAuthority.create("stranger", Date.now);
+  const foreign = await stranger.issue({ commonName: "system:node:n", organizations: ["system:nodes"], usages: ["client"] });
+  const refused = (await nodes.agent("n", foreign)).session();
+  refused.hello("n");
+  assert.equal((await refused.end()).code, status.UNAVAILABLE);
+});
+
+async function shownCertificate(address: string): Promise<X509Certificate> {
+  const [host, port] = address.split(":");
+  const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  await once(socket, "secureConnect");
+  const certificate = socket.getPeerX509Certificate();
+  socket.destroy();
+  assert.ok(certificate !== undefined);
+  return certificate;
+}
 
 test("what an agent reports of its use is handed on as that of the node in its certificate", async () => {
   await using nodes = await plane.serve();

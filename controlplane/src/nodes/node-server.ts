@@ -1,7 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Server, ServerCredentials, status } from "@grpc/grpc-js";
+import { Server, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
 import { type Node, TesseraError } from "@tessera/proto";
-import { type Hello, type NodeMessage, NodeServiceService, type OpenStream } from "@tessera/proto/node";
+import {
+  type Hello,
+  type NodeMessage,
+  NodeServiceService,
+  type OpenStream,
+  type RenewCertificateRequest,
+  type RenewedCertificate,
+} from "@tessera/proto/node";
 import type { Logger } from "pino";
 import type { Clock } from "../controllers/clock.ts";
 import type { ControlLoop } from "../controllers/control-loop.ts";
@@ -22,7 +29,11 @@ import { PodCidrs } from "./pod-cidrs.ts";
 import { type PodChange, PodIndex } from "./pod-index.ts";
 import { PodReports } from "./pod-reports.ts";
 import { type Reference, type ReferenceKind, referenceKey } from "./references.ts";
+import { RenewableCredentials, type ServerTls } from "./renewable-credentials.ts";
 import { refuseCall, StreamBroker, type StreamCall } from "./stream-broker.ts";
+
+type RenewalCall = ServerUnaryCall<RenewCertificateRequest, RenewedCertificate>;
+type RenewalAnswer = sendUnaryData<RenewedCertificate>;
 
 const PROTOCOL_VERSION = 1;
 const STREAM_ID_KEY = "tessera-stream-id";
@@ -61,7 +72,9 @@ export interface NodeServerDependencies {
   readonly clock: Clock;
   readonly settings: NodeServerSettings;
   /** PEM. `ca` signs the certificates of nodes; `cert` and `key` are this server's own, with the names that agents dial. */
-  readonly tls: { readonly ca: string | Buffer; readonly cert: string | Buffer; readonly key: string | Buffer };
+  readonly tls: ServerTls;
+  /** Signs a request of a node for another certificate in its name (both PEM). */
+  readonly certifyNode: (nodeName: string, signingRequest: string) => Promise<string>;
 }
 
 /**
@@ -79,10 +92,12 @@ export class NodeServer implements ControlLoop, NodeStreams {
   readonly #messages: NodeMessages;
   readonly #leases: NodeLeases;
   readonly #health: NodeHealth;
+  readonly #credentials: RenewableCredentials;
   #addresses: readonly string[] = [];
 
   constructor(deps: NodeServerDependencies) {
     this.#deps = deps;
+    this.#credentials = new RenewableCredentials(deps.tls);
     const { registry, store, events, usage, log, clock, settings } = deps;
     const hasSession = (node: string) => this.#sessions.has(node);
     this.#pods = new PodIndex((node, uid, change) => this.#onPodChange(node, uid, change));
@@ -100,6 +115,11 @@ export class NodeServer implements ControlLoop, NodeStreams {
   /** HOST:PORT of each listener, with the real ports; known once `ready` was called. */
   get addresses(): readonly string[] {
     return this.#addresses;
+  }
+
+  /** From now on new connections see this certificate; those that stand are left alone. */
+  renewServerCertificate(tls: ServerTls): void {
+    this.#credentials.renew(tls);
   }
 
   isConnected(nodeName: string): boolean {
@@ -154,19 +174,17 @@ export class NodeServer implements ControlLoop, NodeStreams {
     server.addService(NodeServiceService, {
       session: (call: SessionCall) => this.#serveSession(call),
       stream: (call: StreamCall) => this.#serveStream(call),
+      renewCertificate: (call: RenewalCall, answer: RenewalAnswer) => this.#renewCertificate(call, answer),
     });
     return server;
   }
 
   async #listen(server: Server): Promise<string[]> {
-    const { ca, cert, key } = this.#deps.tls;
-    const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(cert) };
-    const credentials = ServerCredentials.createSsl(Buffer.from(ca), [pair], true);
     return Promise.all(
       this.#deps.settings.listen.map(
         (address) =>
           new Promise<string>((resolve, reject) => {
-            server.bindAsync(address, credentials, (error, port) => {
+            server.bindAsync(address, this.#credentials, (error, port) => {
               if (error) reject(new TesseraError("ServiceUnavailable", `cannot listen for agents on ${address}`, { cause: error }));
               else resolve(address.replace(/:\d+$/, `:${port}`));
             });
@@ -234,6 +252,23 @@ export class NodeServer implements ControlLoop, NodeStreams {
       const { code, details } = toGrpcStatus(error);
       refuseCall(call, code, details);
     }
+  }
+
+  #renewCertificate(call: RenewalCall, answer: RenewalAnswer): void {
+    const { log, certifyNode } = this.#deps;
+    const renew = async () => {
+      const node = certifiedNodeName(call.getAuthContext());
+      const certificate = await certifyNode(node, call.request.certificateSigningRequest);
+      log.info({ node }, "a node's certificate is renewed");
+      return { certificate };
+    };
+    renew().then(
+      (renewed) => answer(null, renewed),
+      (error: unknown) => {
+        log.warn({ err: error, peer: call.getPeer() }, "a certificate is not renewed");
+        answer(toGrpcStatus(error));
+      },
+    );
   }
 
   #serveSession(call: SessionCall): void {

@@ -84,6 +84,12 @@ export class EtcdClient {
     this.#watches = new EtcdEndpointSet(endpoints);
   }
 
+  /** Another certificate, for connections that are made from now on. */
+  renew(tls: NonNullable<EtcdEndpoints["tls"]>): void {
+    this.#calls.renew(tls);
+    this.#watches.renew(tls);
+  }
+
   /** `end` exclusive; without it the one key. `revision` 0: the newest. */
   async range(query: { key: string; end?: string; limit?: number; revision?: number; timeoutMs?: number }): Promise<EtcdRange> {
     const answer = await this.#call(query.timeoutMs, (etcd, options) =>

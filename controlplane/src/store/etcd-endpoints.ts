@@ -27,13 +27,23 @@ export interface EtcdEndpoints {
  * protocol.
  */
 export class EtcdEndpointSet {
-  readonly #options: EtcdEndpoints;
-  readonly #endpoints: Endpoint[];
+  #options: EtcdEndpoints;
+  #endpoints: Endpoint[];
   #current = 0;
 
   constructor(options: EtcdEndpoints) {
     this.#options = options;
     this.#endpoints = options.endpoints.map((url) => new Endpoint(url, options));
+  }
+
+  /**
+   * New calls use new connections with these credentials. Calls and watches under way go on where they are; their connection ends with the last of them.
+   */
+  renew(tls: NonNullable<EtcdEndpoints["tls"]>): void {
+    this.#options = { ...this.#options, tls };
+    const before = this.#endpoints;
+    this.#endpoints = before.map(({ url }) => new Endpoint(url, this.#options));
+    for (const endpoint of before) endpoint.close();
   }
 
   readyNow(): Etcd3 | undefined {

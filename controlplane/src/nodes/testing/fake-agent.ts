@@ -1,6 +1,13 @@
 import { credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { NodeStatus, Pod, PodStatus } from "@tessera/proto";
-import { type ControlMessage, type HeldPod, type NodeMessage, NodeServiceClient, type StreamFrame } from "@tessera/proto/node";
+import {
+  type ControlMessage,
+  type HeldPod,
+  type NodeMessage,
+  NodeServiceClient,
+  type RenewedCertificate,
+  type StreamFrame,
+} from "@tessera/proto/node";
 import type { KeyPair } from "../../auth/certificate-authority.ts";
 import { eventually } from "../../controllers/testing/fakes.ts";
 
@@ -38,6 +45,12 @@ export class FakeAgent {
     const metadata = new Metadata();
     metadata.set("tessera-stream-id", streamId);
     return new FakeStream(this.client.stream(metadata));
+  }
+
+  async renewCertificate(certificateSigningRequest: string): Promise<RenewedCertificate> {
+    return await new Promise((resolve, reject) =>
+      this.client.renewCertificate({ certificateSigningRequest }, (error, answer) => (error === null ? resolve(answer) : reject(error))),
+    );
   }
 
   close(): void {

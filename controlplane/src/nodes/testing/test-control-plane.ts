@@ -1,5 +1,6 @@
 import type { UsageReport } from "@tessera/proto/node";
 import { CertificateAuthority, type KeyPair } from "../../auth/certificate-authority.ts";
+import { nodeCertificate } from "../../auth/node-certificate.ts";
 import { type Clock, systemClock } from "../../controllers/clock.ts";
 import { RecordedEvents, silentLog } from "../../controllers/testing/fakes.ts";
 import { startTestEtcd } from "../../embedded/testing.ts";
@@ -69,6 +70,7 @@ export class TestControlPlane implements AsyncDisposable {
       log: silentLog,
       clock: options.clock ?? systemClock,
       settings: { listen: ["127.0.0.1:0"], clusterCidr: "10.64.0.0/16", nodeCidrBits: 24, ...options.settings },
+      certifyNode: (name, request) => this.authority.sign(request, nodeCertificate(name)),
       tls: { ca: this.authority.pair.certPem, cert: certPem, key: keyPem },
     });
     const stop = new AbortController();
