@@ -14,6 +14,16 @@ interface Descriptor {
  * a configuration.
  */
 export async function loadImage(name: string, config: object, fill: (root: string) => void): Promise<void> {
+  await withImageFile(name, config, fill, async (file) => void (await tsctlOk(["image", "load", file])));
+}
+
+/** Has `use` work with the file of such an image. */
+export async function withImageFile<T>(
+  name: string,
+  config: object,
+  fill: (root: string) => void,
+  use: (file: string) => Promise<T>,
+): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "tessera-e2e-image-"));
   try {
     const layout = join(folder, "layout");
@@ -24,7 +34,7 @@ export async function loadImage(name: string, config: object, fill: (root: strin
     execFileSync("tar", ["-cf", join(folder, "layer.tar"), "-C", root, "."]);
     writeImage(layout, name, config, readFileSync(join(folder, "layer.tar")));
     execFileSync("tar", ["-cf", join(folder, "image.tar"), "-C", layout, "."]);
-    await tsctlOk(["image", "load", join(folder, "image.tar")]);
+    return await use(join(folder, "image.tar"));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

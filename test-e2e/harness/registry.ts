@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { clusterParts } from "./cluster.ts";
+import { withImageFile } from "./image.ts";
 import { runOk } from "./run.ts";
 
 /** bcrypt of the password below. */
@@ -58,16 +59,18 @@ export class NodeRegistry implements AsyncDisposable {
     throw new Error(`docker-registry ended: ${said.join("\n")}`);
   }
 
-  /** Pushes the example image, with skopeo; returns the image's name and its digest. */
+  /** Pushes what is the example image but for a name in it, so that no node has it yet, with skopeo; returns the image's name and its digest. */
   async push(path: string): Promise<{ readonly name: string; readonly digest: string }> {
     const name = `${this.host}/${path}`;
     const digestFile = join(this.#folder, "digest");
-    const example = resolve(import.meta.dirname, "../../dist/busybox.tar");
-    await runOk("nsenter", [
-      ...this.#enterNode,
-      ...["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", `--digestfile=${digestFile}`],
-      ...[`--dest-creds=${NodeRegistry.username}:${NodeRegistry.password}`, `oci-archive:${example}`, `docker://${name}`],
-    ]);
+    const copy = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", `--digestfile=${digestFile}`];
+    const login = `--dest-creds=${NodeRegistry.username}:${NodeRegistry.password}`;
+    await withImageFile(
+      name,
+      { Labels: { name } },
+      () => undefined,
+      (file) => runOk("nsenter", [...this.#enterNode, ...copy, login, `oci-archive:${file}`, `docker://${name}`]),
+    );
     return { name, digest: (await runOk("cat", [digestFile])).trim() };
   }
 
