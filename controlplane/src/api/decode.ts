@@ -42,7 +42,10 @@ export interface ParsedBody {
 }
 
 export interface Decoded<T> {
+  /** Nobody else's: it may be changed. */
   readonly object: T;
+  /** Another one like it. */
+  readonly again: () => T;
   /** What the schema refuses but only validation may report, together with its own faults. */
   readonly faults: readonly Fault[];
   /** Unknown and repeated fields that were dropped, for clients that want to be warned. */
@@ -85,6 +88,7 @@ export function decodeValue<T extends ApiObject>(
   applyDefaults(schema, object);
   return {
     object: object as T,
+    again: () => decodeValue<T>(value, kind, "Ignore").object,
     faults: faults.filter((fault) => !isUnknown(fault)).map((fault) => toFault(fault, locate)),
     warnings: validation === "Warn" ? dropped.map((fault) => describe(fault, locate)) : [],
   };

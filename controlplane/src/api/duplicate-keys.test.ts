@@ -26,6 +26,16 @@ for (const [what, text, paths] of cases) {
   test(`${what}: ${paths.length === 0 ? "none" : paths.join()}`, () => assert.deepEqual(duplicates(text), paths));
 }
 
+test("strings end where they end, however long they are and whatever they escape", () => {
+  for (let length = 0; length < 70; length++) {
+    for (const end of ['"', '":', "\\", '\\"', '\\\\":', "\\\\\\"]) {
+      const object = { a: "x".repeat(length) + end, b: `${end}:${"é".repeat(length)}${end}`, c: 1 };
+      assert.deepEqual(duplicates(JSON.stringify(object)), []);
+      assert.deepEqual(duplicates(JSON.stringify(object).replace(/\}$/, ',"c":2}')), ["c"]);
+    }
+  }
+});
+
 test("a hundred are told at most", () => {
   const pairs = Array.from({ length: 150 }, (_, at) => `"k${at}": 1, "k${at}": 2`);
   assert.equal(duplicates(`{${pairs.join()}}`).length, 100);

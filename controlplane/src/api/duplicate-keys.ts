@@ -16,20 +16,34 @@ export function findDuplicateKeys(text: Buffer, value: unknown): FieldFault[] {
 const quote = 0x22;
 const backslash = 0x5c;
 const colon = 0x3a;
+const shortString = 32;
 
 /** Colons outside of strings. Bytes of UTF-8 beyond ASCII are none of the three that matter. */
 function countColons(text: Buffer): number {
   let count = 0;
-  let inString = false;
   for (let at = 0; at < text.length; at++) {
     const byte = text[at];
-    if (inString) {
-      if (byte === backslash) at++;
-      else if (byte === quote) inString = false;
-    } else if (byte === quote) inString = true;
-    else if (byte === colon) count++;
+    if (byte === colon) count++;
+    else if (byte === quote) at = endOfString(text, at + 1);
   }
   return count;
+}
+
+/** Where the string that begins at `from` has its closing quote. Most are short; what is not is passed at memchr's speed. */
+function endOfString(text: Buffer, from: number): number {
+  for (let at = from; at < from + shortString; at++) {
+    if (text[at] === quote) return at;
+    if (text[at] === backslash) at++;
+  }
+  let at = text.indexOf(quote, from);
+  while (at >= 0 && isEscaped(text, at)) at = text.indexOf(quote, at + 1);
+  return at < 0 ? text.length : at;
+}
+
+function isEscaped(text: Buffer, at: number): boolean {
+  let start = at;
+  while (text[start - 1] === backslash) start--;
+  return (at - start) % 2 === 1;
 }
 
 /** Keys of all objects in the value. Not recursive: it may be nested as deeply as its sender likes. */

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
 import type { Credentials } from "../auth/authenticate.ts";
 
 /** A request, free of the protocol version that it came by. */
@@ -8,19 +9,21 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
-  readonly body: AsyncIterable<Buffer>;
+  readonly body: Readable;
   readonly credentials: Credentials;
   /** IP address that the request came from; "" when it is not known any more. */
   readonly remoteAddress: string;
-  /** Aborted when the client is gone or the server stops. */
+  /** Aborted when the client is gone or the server stops. Made when it is first looked at: most requests are answered without it. */
   readonly signal: AbortSignal;
 }
 
 /** What to answer. A body that is an iterable is sent piece by piece, each only when the one before has left. */
 export interface ApiResponse {
   readonly status: number;
-  readonly headers: { readonly [name: string]: string | readonly string[] };
+  readonly headers: { readonly [name: string]: string | string[] };
   readonly body: Buffer | AsyncIterable<Buffer>;
+  /** Bytes of a body that is an iterable, if they are known: saves the framing of each piece. */
+  readonly length?: number;
   /** Pieces must not wait for more to be compressed or sent (watches, followed logs). */
   readonly live?: boolean;
 }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { type IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { createSecureServer, type Http2SecureServer, Http2ServerRequest, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -123,36 +123,36 @@ export class HttpsServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const gone = new AbortController();
+    const life = new RequestLife(this.#stopping.signal);
     let isSent = false;
     response.once("finish", () => {
       isSent = true;
     });
     response.once("close", () => {
       // Nobody is left who works on an answer that was sent as a whole.
-      if (!isSent) gone.abort(clientGone);
+      if (!isSent) life.end();
     });
     try {
-      const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
+      const answer = await this.#options.handler.handle(this.#toApiRequest(request, life));
       if (isConnection(answer)) {
         answer.refused();
         await send(request, response, refusal(new TesseraError("BadRequest", "Upgrade request required")));
       } else await send(request, response, answer);
     } catch (error) {
-      if (!gone.signal.aborted) this.#options.log.warn({ err: error, path: request.url }, "answer could not be sent");
+      if (!life.isOver) this.#options.log.warn({ err: error, path: request.url }, "answer could not be sent");
       response.destroy();
     }
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const gone = new AbortController();
-    socket.once("close", () => gone.abort(clientGone));
+    const life = new RequestLife(this.#stopping.signal);
+    socket.once("close", () => life.end());
     socket.on("error", (error) => this.#options.log.debug({ err: error }, "connection broke"));
     try {
-      const answer = await this.#options.handler.handle(this.#toApiRequest(request, gone.signal));
+      const answer = await this.#options.handler.handle(this.#toApiRequest(request, life));
       if (!isConnection(answer)) return await sendOnSocket(request, socket, answer);
       const protocol = chooseProtocol(request, answer.protocols);
-      if (gone.signal.aborted || protocol instanceof TesseraError) {
+      if (life.isOver || protocol instanceof TesseraError) {
         answer.refused();
         if (protocol instanceof TesseraError) await sendOnSocket(request, socket, refusal(protocol));
         return;
@@ -167,7 +167,7 @@ export class HttpsServer {
     }
   }
 
-  #toApiRequest(request: IncomingMessage, gone: AbortSignal): ApiRequest {
+  #toApiRequest(request: IncomingMessage, life: RequestLife): ApiRequest {
     const [path = "/", query = ""] = splitOnce(request.url ?? "/", "?");
     return {
       method: request.method ?? "GET",
@@ -179,9 +179,45 @@ export class HttpsServer {
         authorization: request.headers.authorization,
         certificate: this.#certificates.of(request),
       },
-      remoteAddress: request.socket.remoteAddress ?? "",
-      signal: AbortSignal.any([gone, this.#stopping.signal]),
+      get remoteAddress() {
+        return request.socket.remoteAddress ?? "";
+      },
+      get signal() {
+        return life.signal;
+      },
     };
+  }
+}
+
+/** How long somebody waits for the answer to a request. */
+class RequestLife {
+  readonly #stopping: AbortSignal;
+  #gone: AbortController | undefined;
+  #signal: AbortSignal | undefined;
+  #isOver = false;
+
+  constructor(stopping: AbortSignal) {
+    this.#stopping = stopping;
+  }
+
+  /** The client is gone. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Aborted when the client is gone or the server stops. */
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      this.#gone = new AbortController();
+      if (this.#isOver) this.#gone.abort(clientGone);
+      this.#signal = AbortSignal.any([this.#gone.signal, this.#stopping]);
+    }
+    return this.#signal;
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#gone?.abort(clientGone);
   }
 }
 
@@ -229,26 +265,22 @@ function splitOnce(text: string, separator: string): [string, string] {
 }
 
 async function send(request: IncomingMessage, response: ServerResponse, answer: ApiResponse): Promise<void> {
-  response.setHeader("cache-control", "no-cache, private");
-  for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);
-  const { body } = answer;
-  const acceptsGzip = /(^|,)\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*($|,))|,|$)/i.test(request.headers["accept-encoding"] ?? "");
+  const { body, status } = answer;
+  const headers: OutgoingHttpHeaders = { "cache-control": "no-cache, private", ...answer.headers };
   if (Buffer.isBuffer(body)) {
-    const compressed = acceptsGzip && body.length > minGzipBytes ? await compress(body) : undefined;
-    if (compressed !== undefined) setGzip(response);
-    response.setHeader("content-length", (compressed ?? body).length);
-    response.writeHead(answer.status);
-    response.end(compressed ?? body);
+    const compressed = body.length > minGzipBytes && acceptsGzip(request) ? await compress(body) : undefined;
+    const sent = compressed ?? body;
+    response.writeHead(status, { ...headers, ...(compressed === undefined ? {} : gzipHeaders), "content-length": sent.length });
+    response.end(sent);
     return;
   }
-  if (acceptsGzip && answer.live !== true) {
-    setGzip(response);
-    response.writeHead(answer.status);
+  if (answer.live !== true && acceptsGzip(request)) {
+    response.writeHead(status, { ...headers, ...gzipHeaders });
     await pipeline(body, createGzip({ level: constants.Z_BEST_SPEED }), response);
     return;
   }
-  response.writeHead(answer.status);
-  response.flushHeaders();
+  response.writeHead(status, answer.length === undefined ? headers : { ...headers, "content-length": answer.length });
+  if (answer.live === true) response.flushHeaders();
   let isClosed = false;
   response.once("close", () => {
     isClosed = true;
@@ -260,9 +292,10 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   response.end();
 }
 
-function setGzip(response: ServerResponse): void {
-  response.setHeader("content-encoding", "gzip");
-  response.setHeader("vary", "accept-encoding");
+const gzipHeaders = { "content-encoding": "gzip", vary: "accept-encoding" };
+
+function acceptsGzip(request: IncomingMessage): boolean {
+  return /(^|,)\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*($|,))|,|$)/i.test(request.headers["accept-encoding"] ?? "");
 }
 
 /** Resolves when the response takes more, or is gone. */

@@ -24,7 +24,7 @@ export function renderOptions(call: Call): RenderOptions {
 export async function getObject(call: Call): Promise<ApiResponse> {
   const { path, request, reader } = call;
   const options = renderOptions(call);
-  const object = await reader.get(path.namespace, path.name, request.query.get("resourceVersion") ?? "", request.signal);
+  const object = await reader.get(path.namespace, path.name, request.query.get("resourceVersion") ?? "", request);
   return renderObject(object, options);
 }
 

@@ -50,7 +50,7 @@ export type WatchItem =
 export interface ResourceReader {
   readonly definition: AnyDefinition;
   /** `resourceVersion`: "" for the newest, "0" for any, N for not older. Throws TesseraError "NotFound". */
-  get(namespace: string, name: string, resourceVersion: string, signal: AbortSignal): Promise<AnyObject>;
+  get(namespace: string, name: string, resourceVersion: string, request: { readonly signal: AbortSignal }): Promise<AnyObject>;
   list(query: ListQuery): Promise<ListResult>;
   /** Batches, in order, until aborted. Rejects before the first batch, or throws later, TesseraError "Expired". */
   watch(query: WatchQuery): AsyncIterable<readonly WatchItem[]>;

@@ -13,8 +13,8 @@ export interface RenderOptions {
   readonly nowMs: number;
 }
 
-/** Lists that are larger are sent in pieces of about this size. */
-const chunkBytes = 256 * 1024;
+/** Lists that are larger are sent in pieces of about this size: the client deciphers one while the next is being enciphered. */
+const chunkBytes = 64 * 1024;
 const comma = Buffer.from(",");
 
 /** One object in the form that was asked for; the stored bytes themselves whenever they will do. */
@@ -56,7 +56,7 @@ export function renderList(list: ListResult, options: RenderOptions): ApiRespons
   const envelope = { kind: `${definition.kind}List`, apiVersion: apiVersionOf(definition), metadata };
   if (representation.syntax === "yaml") return render({ ...envelope, items: values() }, representation);
   const head = Buffer.from(`${JSON.stringify(envelope).slice(0, -1)},"items":[`);
-  return { status: 200, headers: { "content-type": jsonType }, body: joinItems(head, list.items, Buffer.from("]}")) };
+  return { status: 200, headers: { "content-type": jsonType }, ...joinItems(head, list.items, Buffer.from("]}")) };
 }
 
 /** Any value, as JSON or YAML. */
@@ -66,11 +66,11 @@ export function render(value: unknown, representation: Representation, status = 
 }
 
 /** The objects' own bytes between head and tail: in one piece if they are few, else as a stream, without ever holding the whole. */
-function joinItems(head: Buffer, items: readonly AnyObject[], tail: Buffer): Buffer | AsyncIterable<Buffer> {
-  let total = 0;
-  for (const item of items) total += item.bytes.length + 1;
+function joinItems(head: Buffer, items: readonly AnyObject[], tail: Buffer): Pick<ApiResponse, "body" | "length"> {
+  let length = head.length + Math.max(0, items.length - 1) * comma.length + tail.length;
+  for (const item of items) length += item.bytes.length;
   const pieces = itemChunks(head, items, tail);
-  return total <= chunkBytes ? Buffer.concat([...pieces]) : toAsync(pieces);
+  return length <= chunkBytes ? { body: Buffer.concat([...pieces], length) } : { body: toAsync(pieces), length };
 }
 
 function* itemChunks(head: Buffer, items: readonly AnyObject[], tail: Buffer): Generator<Buffer> {

@@ -48,7 +48,7 @@ function readerOf(world: World) {
   return new StoredReader({ resource: resource as StoredResource<ApiObject>, store: store as Store });
 }
 
-const get = async (world: World) => (await readerOf(world).get("default", "a", "", never)).revision;
+const get = async (world: World) => (await readerOf(world).get("default", "a", "", { signal: never })).revision;
 
 test("a get without a version is answered by the cache, once it is where the store is", async () => {
   assert.equal(await get({ newest: 7, cached: 9, inCache: object(5) }), 5);

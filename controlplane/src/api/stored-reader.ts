@@ -39,9 +39,9 @@ export class StoredReader implements ResourceReader {
     this.#freshnessTimeoutMs = dependencies.freshnessTimeoutMs ?? 3000;
   }
 
-  async get(namespace: string, name: string, resourceVersion: string, signal: AbortSignal): Promise<AnyObject> {
-    if (resourceVersion === "") return this.#getNewest(namespace, name, signal);
-    await this.#waitFor(parseResourceVersion(resourceVersion), signal);
+  async get(namespace: string, name: string, resourceVersion: string, request: { readonly signal: AbortSignal }): Promise<AnyObject> {
+    if (resourceVersion === "") return this.#getNewest(namespace, name, request);
+    await this.#waitFor(parseResourceVersion(resourceVersion), request);
     // What the cache does not have may be there and unreadable: only the store says which.
     return this.#cache.get(namespace, name) ?? this.#resource.read(namespace, name);
   }
@@ -54,7 +54,7 @@ export class StoredReader implements ResourceReader {
       resourceVersionMatch === "Exact" || (resourceVersionMatch === "" && limit > 0 && resourceVersion !== "" && resourceVersion !== "0");
     if (isExact) return this.#listStored(query, parseResourceVersion(resourceVersion), undefined);
     const wanted = resourceVersion === "" ? await this.#store.currentRevision() : parseResourceVersion(resourceVersion);
-    await this.#waitFor(wanted, query.signal);
+    await this.#waitFor(wanted, query);
     return this.#listCached(query);
   }
 
@@ -67,9 +67,9 @@ export class StoredReader implements ResourceReader {
    * As linearizable as a read of etcd, at a fraction of its cost: those who ask at the same time learn the store's newest revision from one call,
    * and the cache answers when it is there.
    */
-  async #getNewest(namespace: string, name: string, signal: AbortSignal): Promise<AnyObject> {
+  async #getNewest(namespace: string, name: string, request: { readonly signal: AbortSignal }): Promise<AnyObject> {
     const revision = await this.#store.currentRevision();
-    const isThere = this.#cache.revision >= revision || (await this.#comesTo(revision, signal));
+    const isThere = this.#cache.revision >= revision || (await this.#comesTo(revision, request.signal));
     if (!isThere || this.#cache.isUnreadable(namespace, name)) return this.#resource.read(namespace, name);
     const object = this.#cache.get(namespace, name);
     if (object === undefined) throw this.#resource.notFound(name);
@@ -86,8 +86,9 @@ export class StoredReader implements ResourceReader {
     }
   }
 
-  #waitFor(revision: number, signal: AbortSignal): Promise<void> {
-    return waitForRevision(this.#cache, revision, { signal, timeoutMs: this.#freshnessTimeoutMs });
+  async #waitFor(revision: number, request: { readonly signal: AbortSignal }): Promise<void> {
+    if (this.#cache.revision >= revision) return;
+    await waitForRevision(this.#cache, revision, { signal: request.signal, timeoutMs: this.#freshnessTimeoutMs });
   }
 
   async #continue(query: ListQuery, token: ContinueToken): Promise<ListResult> {

@@ -12,16 +12,18 @@ export async function updateObject(call: Call): Promise<ApiResponse> {
   const { path, request } = call;
   const resource = writable(call);
   const options = renderOptions(call);
-  const { object, faults, warnings } = await decodeBody<ApiObject>(request, resource.definition);
+  const { object, again, faults, warnings } = await decodeBody<ApiObject>(request, resource.definition);
   checkNamespace(object, path.namespace, resource.definition.namespaced);
   checkName(object, path.name);
   const dryRun = parseDryRun(request.query);
   // A retry starts from what was sent, and the strategies change the object they get.
-  const result = await resource.updateObject(path.namespace, path.name, () => structuredClone(object), {
-    subresource: path.subresource,
-    faults,
-    dryRun,
-  });
+  let isRetry = false;
+  const change = () => {
+    const sent = isRetry ? again() : object;
+    isRetry = true;
+    return sent;
+  };
+  const result = await resource.updateObject(path.namespace, path.name, change, { subresource: path.subresource, faults, dryRun });
   return withWarnings(renderObject(result.object, options), warnings);
 }
 

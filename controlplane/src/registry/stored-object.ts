@@ -13,7 +13,7 @@ export class StoredObject<T extends ApiObject> implements CachedObject<T> {
 
   constructor(stored: Buffer, revision: number) {
     this.revision = revision;
-    const bytes = withResourceVersion(stored, revision);
+    const bytes = withResourceVersion(stored, revision, "passing");
     if (bytes === undefined) throw new TesseraError("InternalError", "what the store holds has no metadata");
     this.bytes = bytes;
   }

@@ -21,8 +21,8 @@ const maxBytesPerCall = 1280 * 1024;
 const maxCallsUnderWay = 2;
 
 /**
- * Commits together what waits together. A writer that finds no call under way goes at once, so there is no delay and no timer; writers that
- * come meanwhile form the next group. Every write in a group keeps its own condition and its own outcome. Writes of one key go one after the
+ * Commits together what waits together. A writer that finds no call under way goes as soon as the events at hand are done, so there is no timer;
+ * writers that come meanwhile form the next group. Every write in a group keeps its own condition and its own outcome. Writes of one key go one after the
  * other, in the order in which they came: etcd refuses two in one group.
  */
 export class GroupCommit {
@@ -30,6 +30,7 @@ export class GroupCommit {
   #waiting: Waiting[] = [];
   readonly #keysUnderWay = new Set<string>();
   #callsUnderWay = 0;
+  #isPlanned = false;
   #onIdle: (() => void)[] = [];
 
   constructor(writer: GroupWriter) {
@@ -39,13 +40,23 @@ export class GroupCommit {
   submit(write: ConditionalWrite): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ write, alone: false, resolve, reject });
-      this.#send();
+      this.#plan();
     });
   }
 
   /** Resolves when nothing waits and nothing is under way. */
   async idle(): Promise<void> {
     if (this.#callsUnderWay > 0 || this.#waiting.length > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  /** Sends after the events at hand: what came in one moment goes in one group, not the first of it alone. */
+  #plan(): void {
+    if (this.#isPlanned || this.#callsUnderWay >= maxCallsUnderWay) return;
+    this.#isPlanned = true;
+    setImmediate(() => {
+      this.#isPlanned = false;
+      this.#send();
+    });
   }
 
   #send(): void {
@@ -58,8 +69,8 @@ export class GroupCommit {
       void this.#commit(group).finally(() => {
         this.#callsUnderWay--;
         for (const { write } of group) this.#keysUnderWay.delete(write.key);
-        this.#send();
-        if (this.#callsUnderWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+        this.#plan();
+        if (this.#callsUnderWay === 0 && this.#waiting.length === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
       });
     }
   }

@@ -20,12 +20,12 @@ const cases: [string, string, string | undefined][] = [
 
 for (const [behaviour, stored, expected] of cases) {
   test(`the resourceVersion ${behaviour}`, () => {
-    assert.equal(withResourceVersion(Buffer.from(stored), 42)?.toString(), expected);
+    assert.equal(withResourceVersion(Buffer.from(stored), 42, "kept")?.toString(), expected);
   });
 }
 
 test("a version is replaced by a longer or a shorter one", () => {
-  const bytes = withResourceVersion(Buffer.from('{"metadata":{"name":"a","resourceVersionX":"1"}}'), 7) as Buffer;
+  const bytes = withResourceVersion(Buffer.from('{"metadata":{"name":"a","resourceVersionX":"1"}}'), 7, "kept") as Buffer;
   for (const version of [12_345, 8]) {
     const expected = `{"metadata":{"resourceVersion":"${version}","name":"a","resourceVersionX":"1"}}`;
     assert.equal(replaceResourceVersion(bytes, version).toString(), expected);

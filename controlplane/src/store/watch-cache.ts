@@ -248,7 +248,7 @@ export class WatchCache {
       this.#log.error({ err: error, ...location, revision }, "what etcd holds cannot be read: lists that should hold it are refused");
       return error instanceof TesseraError ? error : new TesseraError("InternalError", "a stored value cannot be read", { cause: error });
     }
-    const bytes = withResourceVersion(value, revision);
+    const bytes = withResourceVersion(value, revision, "kept");
     if (bytes === undefined) {
       this.#log.error({ ...location, revision }, "what etcd holds is not an object of the API, ignored");
       return undefined;
