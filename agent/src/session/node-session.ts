@@ -31,18 +31,20 @@ export interface NodeSessionDependencies {
   readonly clock: Clock;
   /** Between 0 and 1. */
   readonly random: () => number;
+  /** How long a connection may be silent before it is looked at. Default 10,000. */
+  readonly keepaliveMs?: number;
   readonly log: Logger;
 }
 
 const WELCOME_TIMEOUT_MS = 10_000;
 const RENEWAL_TIMEOUT_MS = 30_000;
+const KEEPALIVE_MS = 10_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 /** A session that ended well is renewed at once only if it lived this long: two agents of one name must not chase each other. */
 const WORTHWHILE_MS = 1_000;
 
 const CHANNEL_OPTIONS: ClientOptions = {
-  "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.keepalive_permit_without_calls": 1,
   // An object may be larger than grpc's 4 MB.
@@ -117,11 +119,25 @@ export class NodeSession {
 
   async #once(signal: AbortSignal): Promise<{ welcomed: boolean; error?: Error }> {
     const { target, credentials } = this.#deps;
-    const client = new NodeServiceClient(target, credentials(), CHANNEL_OPTIONS);
+    const options = { ...CHANNEL_OPTIONS, "grpc.keepalive_time_ms": this.#deps.keepaliveMs ?? KEEPALIVE_MS };
+    const client = new NodeServiceClient(target, credentials(), options);
+    const streams = new Set<StreamCall>();
+    const closeWhenIdle = () => {
+      // Not before the last stream has ended: a client that is closed gives up its connection at the next ping.
+      if (this.#open?.client === client || (streams.size > 0 && !signal.aborted)) return;
+      signal.removeEventListener("abort", closeWhenIdle);
+      client.close();
+    };
     const dial = (request: OpenStream): StreamCall => {
       const metadata = new Metadata();
       metadata.set("tessera-stream-id", request.streamId);
-      return client.stream(metadata);
+      const stream = client.stream(metadata);
+      streams.add(stream);
+      stream.on("status", () => {
+        streams.delete(stream);
+        closeWhenIdle();
+      });
+      return stream;
     };
     try {
       const call = client.session();
@@ -129,8 +145,8 @@ export class NodeSession {
       return await this.#converse(call, dial, signal);
     } finally {
       this.#open = undefined;
-      // Streams that still run end with their own calls; the connection closes after the last.
-      client.close();
+      signal.addEventListener("abort", closeWhenIdle);
+      closeWhenIdle();
     }
   }
 
