@@ -56,7 +56,16 @@ async function startPod(id: string, argv: readonly string[]): Promise<() => Prom
   for (const name of ["upper", "work", "root"]) mkdirSync(join(base, name), { recursive: true });
   const { path } = await network.createPodNetns({ id, address: `10.64.1.${2 + (started++ % 200)}` });
   await runtime.createSandbox(
-    { id, hostname: id, network: { kind: "netns", path }, hostIpc: false, cgroup: `pod${id}`, resources: {}, sysctls: {} },
+    {
+      id,
+      hostname: id,
+      network: { kind: "netns", path },
+      hostIpc: false,
+      sharePids: false,
+      cgroup: `pod${id}`,
+      resources: {},
+      sysctls: {},
+    },
     signal,
   );
   await runtime.startContainer(
@@ -72,6 +81,7 @@ async function startPod(id: string, argv: readonly string[]): Promise<() => Prom
       seccomp: "RuntimeDefault",
       resources: limits,
       pid: "container",
+      init: false,
       stdin: false,
       log: { path: join(base, "log"), maxBytes: 10_000_000, maxFiles: 3 },
       oomScoreAdj: 0,

@@ -44,6 +44,7 @@ export interface NativeRuntimeParts extends SandboxesParts {
  *     RUN/<pod>/shim.sock      where the shim listens
  *     RUN/<pod>/shim.log       what a shim that cannot start says
  *     RUN/<pod>/shm            the pod's /dev/shm
+ *     RUN/<pod>/proc           /proc of the PID namespace that containers share, if they do
  *     RUN/<pod>/<container>.exit
  *
  * The pod's cgroup holds the shim (in its child "shim") and one child per container: whatever happens, killing that
@@ -262,6 +263,7 @@ export class NativeRuntime implements Runtime {
 function shimArguments(spec: SandboxSpec, directory: string, copyTools: string | undefined): string[] {
   const argv = ["tessera-shim", "--id", spec.id, "--run-dir", directory, "--hostname", spec.hostname];
   if (spec.hostIpc) argv.push("--host-ipc");
+  if (spec.sharePids) argv.push("--share-pids");
   if (spec.network.kind === "host") argv.push("--host-network");
   if (copyTools !== undefined) argv.push("--copy-tools", copyTools);
   for (const [name, value] of Object.entries(spec.sysctls)) argv.push("--sysctl", `${name}=${value}`);

@@ -14,6 +14,8 @@ export interface SandboxSpec {
   readonly network: { readonly kind: "netns"; readonly path: string } | { readonly kind: "host" };
   /** Join the node's IPC namespace instead of having one. */
   readonly hostIpc: boolean;
+  /** Make a PID namespace that containers can share, with a first process of its own that reaps. When that ends, the sandbox is lost. */
+  readonly sharePids: boolean;
   /** cgroup of the pod, relative to the runtime's cgroup root: "pod<uid>". Containers get children of it. */
   readonly cgroup: string;
   /** Limits of the pod as a whole; usually empty. */
@@ -160,8 +162,13 @@ export interface ContainerSpec {
   readonly privileged: boolean;
   readonly seccomp: "RuntimeDefault" | "Unconfined";
   readonly resources: Resources;
-  /** "container": an own PID namespace. "host": the node's. */
-  readonly pid: "container" | "host";
+  /** "container": an own PID namespace. "pod": the sandbox's, which must have been made with `sharePids`. "host": the node's. */
+  readonly pid: "container" | "pod" | "host";
+  /**
+   * With `pid` "container": the first process is a small init, which runs the command as its child, hands signals on to it, reaps orphans, and
+   * exits as the command does. Otherwise of no effect: the first process of the other namespaces reaps already.
+   */
+  readonly init: boolean;
   /** Keep a stdin pipe open that attach can write to. Otherwise /dev/null. */
   readonly stdin: boolean;
   /** Where the shim writes stdout and stderr, in the CRI log format "TIME stdout|stderr F|P text". */

@@ -81,6 +81,8 @@ export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string
     writer
       .strings("CGROUP_DIR", cgroupDirs)
       .bool("HOST_PID", spec.pid === "host")
+      .bool("POD_PID", spec.pid === "pod")
+      .bool("INIT", spec.init && spec.pid === "container")
       .bool("STDIN_OPEN", spec.stdin);
     for (const rlimit of spec.rlimits ?? []) writer.fields("RLIMIT", (inner) => writeRlimit(inner, rlimit));
     writer.u32("OOM_SCORE_ADJ", spec.oomScoreAdj).string("LOG_PATH", spec.log.path);

@@ -84,6 +84,8 @@ export const tags = {
   LOG_MAX_FILES: 59,
   ENDS_STDIN: 60,
   PORT: 61,
+  POD_PID: 62,
+  INIT: 63,
   RLIMIT: 70,
   RESOURCE: 71,
   SOFT: 72,

@@ -77,11 +77,17 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     privileged,
     seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
     resources: containerResources(spec),
-    pid: want.pod.spec?.hostPID ? "host" : "container",
+    pid: pidNamespace(want),
+    init: false,
     stdin: spec.stdin ?? false,
     log: { path: logPath(folders, container.name, attempt), maxBytes: node.logMaxBytes, maxFiles: node.logMaxFiles },
     oomScoreAdj: oomScoreAdj(want.pod, spec, node.memoryBytes),
   };
+}
+
+function pidNamespace({ pod }: WantedPod): ContainerSpec["pid"] {
+  if (pod.spec?.hostPID) return "host";
+  return pod.spec?.shareProcessNamespace ? "pod" : "container";
 }
 
 /** The container's first process; exec starts from it too. */

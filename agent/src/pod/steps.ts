@@ -108,9 +108,6 @@ const EXECUTORS: Executors = {
   async createSandbox(_step, context, signal) {
     const { want, state, runtime, node } = context;
     const { pod } = want;
-    for (const field of ["shareProcessNamespace"] as const) {
-      if (pod.spec?.[field]) throw new TesseraError("Invalid", `spec.${field} is not supported yet`);
-    }
     if (pod.spec?.hostUsers === false) throw new TesseraError("Invalid", "spec.hostUsers: user namespaces are not supported yet");
     const sysctls = podSysctls(pod);
     state.sandbox = "unclear";
@@ -121,6 +118,7 @@ const EXECUTORS: Executors = {
           hostname: podHostname(pod, node.hostname),
           network: want.hostNetwork ? { kind: "host" } : { kind: "netns", path: state.netnsPath },
           hostIpc: pod.spec?.hostIPC ?? false,
+          sharePids: pod.spec?.shareProcessNamespace ?? false,
           cgroup: `pod${want.uid}`,
           resources: podResources(pod, node.podPidsLimit),
           sysctls,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,11 +27,10 @@ ts_channel_open (int ends[2])
   return 0;
 }
 
-int
-ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure *failure, int fd)
+static int
+send_report (int channel, const struct ts_report *report, int fd)
 {
-  struct ts_report report = { .kind = kind };
-  struct iovec part = { .iov_base = &report, .iov_len = sizeof report };
+  struct iovec part = { .iov_base = (void *) (uintptr_t) report, .iov_len = sizeof *report };
   union
   {
     struct cmsghdr header;
@@ -38,8 +38,6 @@ ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure 
   } control;
   struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 
-  if (failure)
-    report.failure = *failure;
   if (fd >= 0)
     {
       memset (&control, 0, sizeof control);
@@ -51,6 +49,24 @@ ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure 
       message.msg_controllen = sizeof control;
     }
   return sendmsg (channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int
+ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure *failure, int fd)
+{
+  struct ts_report report = { .kind = kind };
+
+  if (failure)
+    report.failure = *failure;
+  return send_report (channel, &report, fd);
+}
+
+int
+ts_channel_send_process (int channel, pid_t pid)
+{
+  const struct ts_report report = { .kind = TS_REPORT_PROCESS, .pid = pid };
+
+  return send_report (channel, &report, -1);
 }
 
 /* musl's CMSG_NXTHDR compares a signed with an unsigned size. */

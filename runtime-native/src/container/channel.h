@@ -12,11 +12,13 @@ enum ts_report_kind
   TS_REPORT_READY = 1,    /* only execve is left */
   TS_REPORT_TERMINAL = 2, /* with the terminal's controlling side as descriptor */
   TS_REPORT_FAILED = 3,
+  TS_REPORT_PROCESS = 4, /* another process goes on, `pid` */
 };
 
 struct ts_report
 {
   int32_t kind;
+  int32_t pid; /* of TS_REPORT_PROCESS, as the sender sees it */
   struct ts_failure failure;
 };
 
@@ -25,6 +27,9 @@ int ts_channel_open (int ends[2]);
 
 /* fd is -1 for none. Returns 0 or -errno; -EPIPE when the shim is gone. */
 int ts_channel_send (int channel, enum ts_report_kind kind, const struct ts_failure *failure, int fd);
+
+/* The sender must see the process by the same number as the shim. Returns 0 or -errno. */
+int ts_channel_send_process (int channel, pid_t pid);
 
 /* Returns 1 and fills all, 0 at the end, or -errno (-EAGAIN: nothing yet). *fd is -1 when none came. */
 int ts_channel_receive (int channel, struct ts_report *report, pid_t *sender, int *fd);

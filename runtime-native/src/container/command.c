@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "container/channel.h"
+#include "container/init.h"
 #include "container/process.h"
 #include "container/setup.h"
 #include "container/syscalls.h"
@@ -39,10 +40,10 @@ find_path (char *const *env)
 
 /* As execvp: the first that can be executed wins; one that may not be is remembered over those that are missing. */
 static int
-exec_in_path (const struct ts_process *process)
+exec_in_path (char *const *argv, char *const *env)
 {
-  const char *name = process->argv[0];
-  const char *entry = find_path (process->env);
+  const char *name = argv[0];
+  const char *entry = find_path (env);
   char path[PATH_MAX];
   int seen = ENOENT;
 
@@ -51,7 +52,7 @@ exec_in_path (const struct ts_process *process)
       size_t size = strcspn (entry, ":");
 
       if (snprintf (path, sizeof path, "%.*s%s%s", (int) size, entry, size ? "/" : "./", name) < (int) sizeof path)
-        execve (path, process->argv, process->env);
+        execve (path, argv, env);
       else
         errno = ENAMETOOLONG;
       if (errno != ENOENT && errno != ENOTDIR && errno != EACCES && errno != ENAMETOOLONG)
@@ -64,23 +65,23 @@ exec_in_path (const struct ts_process *process)
     }
 }
 
-static int
-exec_command (const struct ts_process *process, int tools, struct ts_failure *failure)
+int
+ts_exec_command (char *const *argv, char *const *env, int tools, struct ts_failure *failure)
 {
-  const char *name = process->argv[0];
+  const char *name = argv[0];
   int error;
 
   if (strchr (name, '/'))
     {
-      execve (name, process->argv, process->env);
+      execve (name, argv, env);
       error = errno;
     }
   else
-    error = *name ? exec_in_path (process) : ENOENT;
+    error = *name ? exec_in_path (argv, env) : ENOENT;
 
   if (tools >= 0 && (error == ENOENT || error == ENOTDIR))
     {
-      syscall (SYS_execveat, tools, "", process->argv, process->env, AT_EMPTY_PATH);
+      syscall (SYS_execveat, tools, "", argv, env, AT_EMPTY_PATH);
       return ts_fail (failure, errno, "exec", "%s of the node", name);
     }
   if (error == ENOENT || error == ENOTDIR)
@@ -112,7 +113,10 @@ ts_become_command (const struct ts_process *process, const struct ts_security *s
   err = ts_set_rlimits (security, failure);
   if (err == 0)
     err = ts_drop_privileges (process, security, failure);
-  return err < 0 ? err : exec_command (process, tools, failure);
+  if (err < 0)
+    return err;
+  return process->init ? ts_exec_init (process, failure)
+                       : ts_exec_command (process->argv, process->env, tools, failure);
 }
 
 void

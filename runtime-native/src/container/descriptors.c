@@ -8,39 +8,47 @@
 #include "container/setup.h"
 #include "container/syscalls.h"
 
-/* Out of the way of those that are put in their places before it. */
+/* Out of the way of those that are put into their places. */
 static int
-lift (int fd)
+move_up (const int from[TS_KEPT_COUNT], int to[TS_KEPT_COUNT])
 {
-  return fd < 0 ? fd : fcntl (fd, F_DUPFD_CLOEXEC, TS_TOOLS_FD + 1);
-}
-
-static bool
-put (int fd, int place)
-{
-  return dup2 (fd, place) == place && fcntl (place, F_SETFD, FD_CLOEXEC) == 0;
+  for (int i = 0; i < TS_KEPT_COUNT; i++)
+    {
+      to[i] = from[i] < 0 ? -1 : fcntl (from[i], F_DUPFD_CLOEXEC, TS_KEPT_FD + TS_KEPT_COUNT);
+      if (from[i] >= 0 && to[i] < 0)
+        return -errno;
+    }
+  return 0;
 }
 
 int
-ts_arrange_descriptors (int channel, const int stdio[3], int kept, int tools, struct ts_failure *failure)
+ts_arrange_descriptors (int channel, const int stdio[3], const int kept[TS_KEPT_COUNT], struct ts_failure *failure)
 {
-  const int last = tools >= 0 ? TS_TOOLS_FD : kept >= 0 ? TS_KEPT_FD : TS_CHANNEL_FD;
+  int moved[TS_KEPT_COUNT];
+  int err = move_up (kept, moved);
 
+  if (err < 0)
+    return ts_fail (failure, -err, "set up descriptors", "kept ones");
   /* Nobody in the container may trace us or open what we hold, before execve lifts it again (CVE-2016-9962). */
   if (prctl (PR_SET_DUMPABLE, 0) < 0)
     return ts_fail_step (failure, errno, "clear dumpable");
   for (int i = 0; i < 3; i++)
     if (dup2 (stdio[i], i) < 0)
       return ts_fail (failure, errno, "set up descriptors", "%d", i);
-  kept = lift (kept);
-  tools = lift (tools);
-  if (!put (channel, TS_CHANNEL_FD))
+  if (dup2 (channel, TS_CHANNEL_FD) < 0 || fcntl (TS_CHANNEL_FD, F_SETFD, FD_CLOEXEC) < 0)
     return ts_fail (failure, errno, "set up descriptors", "channel");
-  if (last >= TS_KEPT_FD && !put (kept, TS_KEPT_FD))
-    return ts_fail (failure, errno, "set up descriptors", "container");
-  if (last >= TS_TOOLS_FD && !put (tools, TS_TOOLS_FD))
-    return ts_fail (failure, errno, "set up descriptors", "tools");
-  if (sys_close_range ((unsigned) last + 1, 0) < 0)
-    return ts_fail_step (failure, errno, "close descriptors");
-  return 0;
+  for (int i = 0; i < TS_KEPT_COUNT; i++)
+    if (moved[i] >= 0 && dup3 (moved[i], TS_KEPT_FD + i, O_CLOEXEC) < 0)
+      return ts_fail (failure, errno, "set up descriptors", "%d", TS_KEPT_FD + i);
+  err = ts_close_descriptors (kept);
+  return err < 0 ? ts_fail_step (failure, -err, "close descriptors") : 0;
+}
+
+int
+ts_close_descriptors (const int kept[TS_KEPT_COUNT])
+{
+  for (int i = 0; i < TS_KEPT_COUNT; i++)
+    if (kept[i] < 0 && close (TS_KEPT_FD + i) < 0 && errno != EBADF)
+      return -errno;
+  return sys_close_range (TS_KEPT_FD + TS_KEPT_COUNT, 0) < 0 ? -errno : 0;
 }

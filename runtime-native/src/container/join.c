@@ -17,7 +17,7 @@ enter_namespaces (struct ts_failure *failure)
 {
   const int all = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
 
-  if (setns (TS_KEPT_FD, all) == 0)
+  if (setns (TS_NAMESPACE_FD, all) == 0)
     return 0;
   if (errno == ESRCH)
     return ts_refuse (failure, TS_NOT_FOUND, ESRCH, "enter container", "it has ended");
@@ -38,20 +38,22 @@ open_terminal (const struct ts_process *process, struct ts_failure *failure)
 static int
 become (const struct ts_join_spec *spec, struct ts_failure *failure)
 {
-  int err = setsid () < 0 ? ts_fail_step (failure, errno, "start session") : 0;
+  int err = spec->process->terminal ? open_terminal (spec->process, failure) : 0;
 
-  if (err == 0 && spec->process->terminal)
-    err = open_terminal (spec->process, failure);
+  if (err == 0)
+    err = ts_begin_session (spec->process, failure);
   if (err == 0)
     err = ts_enter_cwd (spec->process->cwd, failure);
-  return err < 0 ? err : ts_become_command (spec->process, spec->security, spec->tools < 0 ? -1 : TS_TOOLS_FD, failure);
+  return err < 0 ? err
+                 : ts_become_command (spec->process, spec->security, spec->tools < 0 ? -1 : TS_PROGRAM_FD, failure);
 }
 
 void
 ts_join_child (const struct ts_join_spec *spec, int channel, const int stdio[3])
 {
   struct ts_failure failure = { 0 };
-  int err = ts_arrange_descriptors (channel, stdio, spec->pidfd, spec->tools, &failure);
+  const int kept[TS_KEPT_COUNT] = { spec->pidfd, spec->tools };
+  int err = ts_arrange_descriptors (channel, stdio, kept, &failure);
   pid_t pid;
 
   if (err == 0)
@@ -63,7 +65,7 @@ ts_join_child (const struct ts_join_spec *spec, int channel, const int stdio[3])
   if (err < 0)
     ts_give_up (&failure);
 
-  close (TS_KEPT_FD);
+  close (TS_NAMESPACE_FD);
   pid = sys_clone (CLONE_PARENT | SIGCHLD, NULL);
   if (pid > 0)
     _exit (0);

@@ -7,6 +7,8 @@
 #include "container/failure.h"
 #include "container/rootpath.h"
 
+#define TS_PROC_ATTRIBUTES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
 struct ts_option
 {
   const char *key; /* NULL ends the list */

@@ -2,6 +2,7 @@
 
      shim                              child (own pid and mount namespace)
       | ts_start_child (clone) -------> join cgroups, mounts, pivot_root, credentials
+      |   <------- channel: PROCESS, when the pod's containers share a pid namespace and the child makes one in there
       |   <------- channel: READY, with the child's credentials
       |                                 execve
       |   <------- channel closed: it runs; or FAILED with step, errno and operand
@@ -12,16 +13,8 @@
 #define TS_SETUP_H
 
 #include "container/failure.h"
+#include "container/process.h"
 #include "container/spec.h"
-
-/* Where a child finds the channel to the shim, and when it joins a container that one's first process and the program
-   that stands in for commands which the image lacks. */
-enum
-{
-  TS_CHANNEL_FD = 3,
-  TS_KEPT_FD = 4,
-  TS_TOOLS_FD = 5,
-};
 
 struct ts_setup
 {
@@ -33,6 +26,7 @@ struct ts_setup
   int dev;
   int pts;
   int null; /* /dev/null of the container, made by us */
+  int kept[TS_KEPT_COUNT];
 };
 
 /* Each returns 0 or -errno and fills setup->failure. In the order in which they run: */
@@ -47,6 +41,9 @@ int ts_mount_dev (struct ts_setup *setup);
 int ts_mask_paths (struct ts_setup *setup);
 int ts_fill_image_volumes (struct ts_setup *setup);
 int ts_attach_volumes (struct ts_setup *setup);
+
+/* Makes the mount the process's root; the old one can no longer be reached by path. */
+int ts_change_root (int root, struct ts_failure *failure);
 
 /* Runs in a fresh child; in, out and err become 0, 1 and 2 (ignored with a terminal). */
 _Noreturn void ts_start_child (const struct ts_container_spec *spec, int channel, const int stdio[3]);

@@ -18,6 +18,7 @@ struct ts_process
   gid_t *groups;
   size_t group_count;
   bool terminal;
+  bool init;        /* a first process only: run it by ts_run_init */
   uint16_t columns; /* of the terminal, 0 when not known */
   uint16_t rows;
 };
@@ -99,6 +100,10 @@ struct ts_container_spec
   char **cgroup_dirs; /* ends with NULL */
   const char *shm;    /* folder that becomes /dev/shm */
   bool host_pid;
+  bool pod_pid;
+  int pod_init;     /* with pod_pid: pidfd of the first process of the pid namespace, else -1 */
+  const char *proc; /* with pod_pid: where that namespace's /proc is mounted, else NULL */
+  int program;      /* this very program */
   bool stdin_open;
   uint32_t oom_score_adj;
   const char *log_path;

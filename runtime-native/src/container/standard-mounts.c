@@ -7,10 +7,21 @@
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
 
+/* Whoever mounts it sees its own processes there: that of a namespace which we are not in was mounted by another. */
+static int
+clone_proc (const char *path, struct ts_failure *failure)
+{
+  cleanup_close int source = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int tree = source < 0 ? -errno : ts_clone_mount (source, 0, 0);
+
+  return tree < 0 ? ts_fail (failure, -tree, "clone the pod's /proc", "%s", path) : tree;
+}
+
 int
 ts_mount_proc (struct ts_setup *setup)
 {
-  int proc = ts_new_mount ("proc", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, setup->failure);
+  int proc = setup->spec->proc ? clone_proc (setup->spec->proc, setup->failure)
+                               : ts_new_mount ("proc", NULL, TS_PROC_ATTRIBUTES, setup->failure);
 
   if (proc < 0)
     return proc;

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "container/channel.h"
 #include "container/mounts.h"
 #include "container/process.h"
 #include "container/setup.h"
@@ -86,26 +87,63 @@ close_rootfs (struct ts_setup *setup)
 }
 
 /* The old root ends up below the new one, where nothing but this detaching reaches it. */
-static int
-change_root (struct ts_setup *setup)
+int
+ts_change_root (int root, struct ts_failure *failure)
 {
-  if (fchdir (setup->root) < 0)
-    return ts_fail_step (setup->failure, errno, "enter root");
+  if (fchdir (root) < 0)
+    return ts_fail_step (failure, errno, "enter root");
   if (sys_pivot_root (".", ".") < 0)
-    return ts_fail_step (setup->failure, errno, "pivot_root");
+    return ts_fail_step (failure, errno, "pivot_root");
   if (umount2 (".", MNT_DETACH) < 0)
-    return ts_fail_step (setup->failure, errno, "detach old root");
+    return ts_fail_step (failure, errno, "detach old root");
   if (chdir ("/") < 0)
-    return ts_fail (setup->failure, errno, "enter root", "/");
-  if (sys_close_range (TS_CHANNEL_FD + 1, 0) < 0)
-    return ts_fail_step (setup->failure, errno, "close descriptors");
+    return ts_fail (failure, errno, "enter root", "/");
   return 0;
+}
+
+static int
+enter_root (struct ts_setup *setup)
+{
+  int err = ts_change_root (setup->root, setup->failure);
+
+  if (err < 0)
+    return err;
+  err = ts_close_descriptors (setup->kept);
+  return err < 0 ? ts_fail_step (setup->failure, -err, "close descriptors") : 0;
 }
 
 static int
 enter_cwd (struct ts_setup *setup)
 {
   return ts_enter_cwd (setup->spec->process.cwd, setup->failure);
+}
+
+/* Containers of a pod that share their processes: all until here was done outside of their pid namespace, since those
+   that are in there already could look into a process which still has the node's files before it. What is left is for
+   a process inside, which is the shim's child as well. */
+static int
+enter_shared_pids (struct ts_setup *setup)
+{
+  struct ts_failure *failure = setup->failure;
+  pid_t pid;
+
+  if (setup->kept[0] < 0)
+    return 0;
+  if (setns (TS_NAMESPACE_FD, CLONE_NEWPID) < 0)
+    return ts_fail_step (failure, errno, "enter the pod's pid namespace");
+  close (TS_NAMESPACE_FD);
+  pid = sys_clone (CLONE_PARENT | SIGCHLD, NULL);
+  if (pid < 0)
+    return ts_fail_step (failure, errno, "clone into the pod's pid namespace");
+  if (pid > 0)
+    _exit (ts_channel_send_process (TS_CHANNEL_FD, pid) < 0 ? 127 : 0);
+  return 0;
+}
+
+static int
+begin_session (struct ts_setup *setup)
+{
+  return ts_begin_session (&setup->spec->process, setup->failure);
 }
 
 static int (*const steps[]) (struct ts_setup *) = {
@@ -125,22 +163,29 @@ static int (*const steps[]) (struct ts_setup *) = {
   ts_attach_volumes,
   make_cwd,
   close_rootfs,
-  change_root,
+  enter_root,
   enter_cwd,
+  enter_shared_pids,
+  begin_session,
 };
 
 void
 ts_start_child (const struct ts_container_spec *spec, int channel, const int stdio[3])
 {
   struct ts_failure failure = { 0 };
-  struct ts_setup setup
-      = { .spec = spec, .failure = &failure, .root = -1, .proc = -1, .sys = -1, .dev = -1, .pts = -1, .null = -1 };
+  struct ts_setup setup = { .spec = spec,
+                            .failure = &failure,
+                            .root = -1,
+                            .proc = -1,
+                            .sys = -1,
+                            .dev = -1,
+                            .pts = -1,
+                            .null = -1,
+                            .kept = { spec->pod_init, spec->process.init ? spec->program : -1 } };
   int err;
 
   umask (0);
-  err = ts_arrange_descriptors (channel, stdio, -1, -1, &failure);
-  if (err == 0 && setsid () < 0)
-    err = ts_fail_step (&failure, errno, "start session");
+  err = ts_arrange_descriptors (channel, stdio, setup.kept, &failure);
   for (size_t i = 0; err == 0 && i < sizeof steps / sizeof *steps; i++)
     err = steps[i](&setup);
   if (err == 0)

@@ -71,6 +71,12 @@ sys_close_range (unsigned first, unsigned flags)
   return (int) syscall (SYS_close_range, first, ~0U, flags);
 }
 
+static inline int
+sys_pidfd_open (pid_t pid)
+{
+  return (int) syscall (SYS_pidfd_open, pid, 0);
+}
+
 /* A fork: no stack is given, so the child goes on with a copy of the caller's. *pidfd may be NULL without CLONE_PIDFD.
  */
 static inline pid_t

@@ -65,7 +65,15 @@ ts_open_terminal (int multiplexer, const struct ts_process *process, struct ts_f
   for (int fd = 0; fd < 3; fd++)
     if (dup2 (terminal, fd) < 0)
       return ts_fail (failure, errno, "set up descriptors", "terminal");
-  if (ioctl (0, TIOCSCTTY, 0) < 0)
+  return 0;
+}
+
+int
+ts_begin_session (const struct ts_process *process, struct ts_failure *failure)
+{
+  if (setsid () < 0)
+    return ts_fail_step (failure, errno, "start session");
+  if (process->terminal && ioctl (0, TIOCSCTTY, 0) < 0)
     return ts_fail_step (failure, errno, "take controlling terminal");
   return 0;
 }

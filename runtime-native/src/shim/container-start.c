@@ -56,7 +56,7 @@ new_container (struct ts_connection *connection, const struct ts_container_spec 
   container->pidfd = -1;
   container->requester = connection;
   container->request = connection->frame.request;
-  container->host_pid = spec->host_pid;
+  container->shares_pids = spec->host_pid || spec->pod_pid;
   container->oom_score_adj = spec->oom_score_adj;
   container->security = spec->security;
   container->security.seccomp = NULL;
@@ -79,7 +79,7 @@ static int
 clone_child (struct ts_container *container, const struct ts_container_spec *spec, const struct ts_stdio *stdio,
              struct ts_failure *failure)
 {
-  uint64_t namespaces = CLONE_NEWNS | (spec->host_pid ? 0 : CLONE_NEWPID);
+  uint64_t namespaces = CLONE_NEWNS | (container->shares_pids ? 0 : CLONE_NEWPID);
   int fds[3];
   cleanup_close int channel = ts_begin_launch (container->shim, &container->launch, container_launched);
 
@@ -161,11 +161,32 @@ ts_refuse_start (struct ts_container *container, const struct ts_failure *failur
   ts_settle (shim);
 }
 
+/* What the sandbox has for all of its containers. */
+static int
+add_shared (const struct ts_shim *shim, struct ts_container_spec *spec, struct ts_failure *failure)
+{
+  spec->shm = shim->shm;
+  spec->program = shim->program;
+  if (!spec->pod_pid)
+    return 0;
+  if (!shim->pod_init.pid)
+    return ts_refuse (failure, TS_INVALID_ARGUMENT, EINVAL, "start container", "the pod shares no pid namespace");
+  spec->pod_init = shim->pod_init.pidfd;
+  spec->proc = shim->pod_init.proc;
+  return 0;
+}
+
 void
 ts_start_container (struct ts_connection *connection, struct ts_container_spec *spec)
 {
   struct ts_failure failure = { 0 };
   struct ts_container *container;
+
+  if (add_shared (connection->shim, spec, &failure) < 0)
+    {
+      ts_send_failure (connection, connection->frame.request, &failure);
+      return;
+    }
 
   if (ts_find_container (connection->shim, spec->id))
     {
@@ -180,7 +201,6 @@ ts_start_container (struct ts_connection *connection, struct ts_container_spec *
       ts_send_failure (connection, connection->frame.request, &failure);
       return;
     }
-  spec->shm = connection->shim->shm;
   if (launch_container (container, spec, &failure) < 0)
     {
       ts_send_failure (connection, connection->frame.request, &failure);
@@ -216,6 +236,7 @@ container_launched (struct ts_launch *launch)
   launch->terminal = -1;
   if (launch->failed)
     return;
+  ts_follow_process (container);
   container->phase = TS_RUNNING;
   container->started_at = ts_now ();
   if (container->requester)

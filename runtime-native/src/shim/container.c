@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "container/syscalls.h"
 #include "lib/cleanup.h"
 #include "shim/protocol.h"
 #include "shim/shim.h"
@@ -108,19 +109,56 @@ ts_end_container (struct ts_container *container)
 void
 ts_kill_container (struct ts_container *container, int signal_number)
 {
+  if (container->phase == TS_EXITED)
+    return;
+  /* Who set it up may have ended already, and told who goes on. */
+  if (ts_is_launching (&container->launch))
+    ts_advance_launch (&container->launch);
+  ts_follow_process (container);
   /* Not reaped yet, so the pid is still its. */
-  if (container->phase != TS_EXITED)
-    kill (container->pid, signal_number);
+  kill (container->pid, signal_number);
 }
 
 void
-ts_container_ended (struct ts_container *container, int status)
+ts_follow_process (struct ts_container *container)
 {
-  if (ts_is_launching (&container->launch))
-    ts_advance_launch (&container->launch);
+  pid_t pid = container->launch.pid;
+
+  if (pid == 0 || pid == container->pid)
+    return;
+  container->pid = pid;
+  cleanup_closep (&container->pidfd);
+  container->pidfd = sys_pidfd_open (pid);
+}
+
+/* In a shared pid namespace a container is set up by a process outside of it, which ends when it has told who goes on.
+   When it was killed before it came to its end, that one is to end as well. */
+static void
+hand_on (struct ts_container *container, int status)
+{
+  ts_follow_process (container);
+  if (status != 0)
+    kill (container->pid, SIGKILL);
+}
+
+void
+ts_container_ended (struct ts_container *container, pid_t pid, int status)
+{
+  struct ts_launch *launch = &container->launch;
+
+  if (ts_is_launching (launch))
+    ts_advance_launch (launch);
+  if (launch->pid && launch->pid != pid)
+    {
+      hand_on (container, status);
+      return;
+    }
+  /* Who set it up may still be about to end and hold the channel open. */
+  if (ts_is_launching (launch) && launch->ready)
+    ts_complete_launch (launch);
   if (container->phase == TS_STARTING)
     {
-      struct ts_failure failure = container->launch.failure;
+      struct ts_failure failure = launch->failure;
 
       if (!failure.error)
         ts_fail (&failure, ECHILD, "set up process", "it was killed before it could start");
@@ -128,7 +166,7 @@ ts_container_ended (struct ts_container *container, int status)
       return;
     }
   /* In a pid namespace of its own nobody outlives the first process. */
-  if (container->host_pid)
+  if (container->shares_pids)
     ts_kill_cgroup (container->cgroup_dirs);
   ts_finish_stream (&container->out);
   ts_finish_stream (&container->err);

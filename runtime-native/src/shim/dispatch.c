@@ -131,6 +131,8 @@ handle_shutdown (struct ts_connection *connection)
   for (struct ts_container *container = shim->containers; container; container = container->next)
     if (container->phase != TS_EXITED)
       ts_kill_container (container, SIGKILL);
+  if (shim->pod_init.pid)
+    kill (shim->pod_init.pid, SIGKILL);
 }
 
 static void
@@ -350,5 +352,6 @@ ts_settle (struct ts_shim *shim)
   for (const struct ts_container *container = shim->containers; container; container = container->next)
     if (container->phase != TS_EXITED)
       return;
-  end_shim (shim);
+  if (!shim->pod_init.pid)
+    end_shim (shim);
 }

@@ -27,6 +27,9 @@ take_report (struct ts_launch *launch, const struct ts_report *report, pid_t sen
       launch->ready = true;
       launch->pid = sender;
       break;
+    case TS_REPORT_PROCESS:
+      launch->pid = report->pid;
+      break;
     case TS_REPORT_TERMINAL:
       if (launch->terminal >= 0)
         close (launch->terminal);

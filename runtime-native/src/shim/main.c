@@ -1,8 +1,9 @@
-/* tessera-shim --id POD --run-dir RUN/POD --hostname NAME [--host-ipc] [--host-network] [--copy-tools FILE]
-                [--sysctl NAME=VALUE]...
+/* tessera-shim --id POD --run-dir RUN/POD --hostname NAME [--host-ipc] [--host-network] [--share-pids]
+                [--copy-tools FILE] [--sysctl NAME=VALUE]...
 
    Started by the agent as nobody's child, in the pod's network namespace and its cgroup. Writes "R" to descriptor 3
-   when it listens on RUN/POD/shim.sock, or why it cannot. */
+   when it listens on RUN/POD/shim.sock, or why it cannot. Under two other names it is a first process inside of pods
+   (container/init.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "container/init.h"
 #include "container/mounts.h"
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
@@ -41,6 +43,8 @@ parse_options (int argc, char **argv, struct ts_sandbox_options *options, struct
         options->host_ipc = true;
       else if (strcmp (argv[i], "--host-network") == 0)
         options->host_network = true;
+      else if (strcmp (argv[i], "--share-pids") == 0)
+        options->share_pids = true;
       else if (!value)
         return ts_refuse (failure, TS_INVALID_ARGUMENT, EINVAL, "read options", "%s", argv[i]);
       else if (strcmp (argv[i], "--id") == 0)
@@ -94,6 +98,9 @@ start (struct ts_shim *shim, const struct ts_sandbox_options *options, struct ts
   shim->run_dirfd = open (options->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (shim->run_dirfd < 0)
     return ts_fail (failure, errno, "open run folder", "%s", options->run_dir);
+  shim->program = open ("/proc/self/exe", O_PATH | O_CLOEXEC);
+  if (shim->program < 0)
+    return ts_fail_step (failure, errno, "open own program");
   shim->epoll = epoll_create1 (EPOLL_CLOEXEC);
   if (shim->epoll < 0)
     return ts_fail_step (failure, errno, "make epoll");
@@ -118,8 +125,13 @@ main (int argc, char **argv)
 {
   struct ts_sandbox_options options = { 0 };
   struct ts_failure failure = { 0 };
-  struct ts_shim shim = { .listener.fd = -1, .signals.fd = -1, .stall_timer.fd = -1 };
+  struct ts_shim shim = { .listener.fd = -1, .signals.fd = -1, .stall_timer.fd = -1, .pod_init.pidfd = -1 };
   int err;
+
+  if (argc > 0 && strcmp (argv[0], TS_INIT_NAME) == 0)
+    ts_run_init (argv + 1);
+  if (argc > 0 && strcmp (argv[0], TS_PAUSE_NAME) == 0)
+    ts_run_pause ();
 
   /* Every file is made with the mode it is to have. */
   umask (0);

@@ -101,6 +101,8 @@ enum
   X (LOG_MAX_FILES, 59)                                                                                              \
   X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */                                   \
   X (PORT, 61)                                                                                                       \
+  X (POD_PID, 62)  /* 1 or 0; in the pid namespace that the pod's containers share, if the shim has one */           \
+  X (INIT, 63)     /* 1 or 0; the command is run by an init */                                                       \
   X (RLIMIT, 70)   /* each: RESOURCE, SOFT, HARD */                                                                  \
   X (RESOURCE, 71) /* number of setrlimit(2) */                                                                      \
   X (SOFT, 72)     /* u64, all ones for unlimited; so has HARD */                                                    \

@@ -18,9 +18,9 @@ static bool
 hand_over (struct ts_shim *shim, pid_t pid, int status)
 {
   for (struct ts_container *container = shim->containers; container; container = container->next)
-    if (container->phase != TS_EXITED && container->pid == pid)
+    if (container->phase != TS_EXITED && (container->pid == pid || container->launch.pid == pid))
       {
-        ts_container_ended (container, status);
+        ts_container_ended (container, pid, status);
         return true;
       }
   for (struct ts_exec *exec = shim->execs; exec; exec = exec->next)
@@ -29,7 +29,7 @@ hand_over (struct ts_shim *shim, pid_t pid, int status)
         ts_exec_ended (exec, status);
         return true;
       }
-  return false;
+  return ts_pod_init_ended (shim, pid);
 }
 
 static bool
@@ -41,13 +41,16 @@ is_launching (const struct ts_shim *shim, const struct ts_exec *wanted)
   return false;
 }
 
-/* A process that joined a container tells its pid itself, and before its end: the report is there, perhaps unread.
-   Its joiner may still be about to end and hold the channel open. */
+/* A process that joined a container, or a pid namespace that containers share, tells its pid itself, and before its
+   end: the report is there, perhaps unread. Its joiner may still be about to end and hold the channel open. */
 static void
 learn_pids (struct ts_shim *shim, pid_t ended)
 {
   struct ts_exec *next;
 
+  for (struct ts_container *container = shim->containers; container; container = container->next)
+    if (ts_is_launching (&container->launch))
+      ts_advance_launch (&container->launch);
   for (struct ts_exec *exec = shim->execs; exec; exec = next)
     {
       struct ts_launch *launch = &exec->launch;

@@ -271,6 +271,10 @@ read_container_field (const struct ts_field *field, struct ts_container_spec *sp
       return read_seccomp (field, &spec->security);
     case TS_TAG_HOST_PID:
       return ts_field_bool (field, &spec->host_pid);
+    case TS_TAG_POD_PID:
+      return ts_field_bool (field, &spec->pod_pid);
+    case TS_TAG_INIT:
+      return ts_field_bool (field, &spec->process.init);
     case TS_TAG_STDIN_OPEN:
       return ts_field_bool (field, &spec->stdin_open);
     case TS_TAG_RLIMIT:
@@ -315,6 +319,8 @@ check_container (const struct ts_container_spec *spec, struct ts_failure *failur
     return refuse (failure, "the root file system is not complete");
   if (!is_plain_path (spec->log_path))
     return refuse (failure, "the log's path is not absolute");
+  if (spec->pod_pid && spec->host_pid)
+    return refuse (failure, "the pid namespace is to be the pod's and the node's");
   if (spec->oom_score_adj > 1000)
     return refuse (failure, "oomScoreAdj is over 1000");
   return check_process (&spec->process, failure);
@@ -327,7 +333,7 @@ ts_parse_container (struct ts_fields fields, struct ts_container_spec *spec, str
   int more = 0;
   int err;
 
-  *spec = (struct ts_container_spec){ 0 };
+  *spec = (struct ts_container_spec){ .pod_init = -1, .program = -1 };
   err = begin_container (fields, spec, failure);
   while (err == 0 && (more = ts_next_field (&fields, &field)) > 0)
     if (read_container_field (&field, spec) < 0)

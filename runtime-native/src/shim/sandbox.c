@@ -1,5 +1,5 @@
 /* The namespaces of the pod. The network namespace is the one the shim was started in; the mount and pid namespace
-   stay the node's, where the log files and layers are. */
+   stay the node's, where the log files and layers are. A pid namespace that the containers share is pod-init.c's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -132,13 +132,26 @@ ts_enter_sandbox (const struct ts_sandbox_options *options, struct ts_shim *shim
     return ts_refuse (failure, TS_INVALID_ARGUMENT, errno, "set hostname", "%s", options->hostname);
   for (char *const *setting = options->sysctls; err == 0 && *setting; setting++)
     err = set_sysctl (*setting, options, failure);
-  return err < 0 ? err : mount_shm (shim, options, failure);
+  if (err == 0)
+    err = mount_shm (shim, options, failure);
+  if (err == 0 && options->share_pids)
+    err = ts_start_pod_init (options, shim, failure);
+  return err;
+}
+
+static void
+unmount (const struct ts_shim *shim, const char *path, const char *name)
+{
+  if (umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+    unlinkat (shim->run_dirfd, name, AT_REMOVEDIR);
 }
 
 void
 ts_leave_sandbox (struct ts_shim *shim)
 {
   unlinkat (shim->run_dirfd, "shim.sock", 0);
-  if (starts_with (shim->shm, shim->run_dir) && umount2 (shim->shm, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-    unlinkat (shim->run_dirfd, "shm", AT_REMOVEDIR);
+  if (starts_with (shim->shm, shim->run_dir))
+    unmount (shim, shim->shm, "shm");
+  if (shim->pod_init.proc)
+    unmount (shim, shim->pod_init.proc, "proc");
 }

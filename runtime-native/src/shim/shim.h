@@ -31,6 +31,14 @@ struct ts_shim
   int run_dirfd;
   const char *shm; /* folder that becomes the containers' /dev/shm */
   const char *copy_tools;
+  int program; /* the shim's own, sealed */
+  /* First process of the pid namespace that the containers share; pid 0 when each has its own. */
+  struct
+  {
+    pid_t pid;
+    int pidfd;
+    const char *proc; /* folder where the namespace's /proc is mounted */
+  } pod_init;
   struct ts_source listener;
   struct ts_source signals;
   /* Ticks while a container waits for somebody who is attached. */
@@ -56,10 +64,19 @@ struct ts_sandbox_options
   bool host_ipc;
   bool host_network;
   const char *copy_tools; /* static program with "tar" and "test", for images that lack them; NULL for none */
+  bool share_pids;
 };
 
 int ts_enter_sandbox (const struct ts_sandbox_options *options, struct ts_shim *shim, struct ts_failure *failure);
 void ts_leave_sandbox (struct ts_shim *shim);
+
+/* ---- pod-init.c ---- */
+
+/* Makes the pid namespace that the pod's containers share, and its first process. */
+int ts_start_pod_init (const struct ts_sandbox_options *options, struct ts_shim *shim, struct ts_failure *failure);
+/* True when it was the first process that was reaped. With it all containers have ended: unless the sandbox is being
+   removed, so does the shim, and whoever is connected takes the sandbox for lost. */
+bool ts_pod_init_ended (struct ts_shim *shim, pid_t pid);
 
 /* ---- connection.c ---- */
 
@@ -126,7 +143,7 @@ struct ts_launch
 {
   struct ts_shim *shim;
   struct ts_source channel;
-  pid_t pid; /* of the process that calls execve, once it was ready for it */
+  pid_t pid; /* of the process that calls execve: 0 until it is ready for it, or until another has told of it */
   bool ready;
   bool failed;
   struct ts_failure failure;
@@ -218,7 +235,7 @@ struct ts_container
   struct ts_security security;
   char **cgroup_dirs;
   uint32_t oom_score_adj;
-  bool host_pid;
+  bool shares_pids; /* others live on in its pid namespace */
   struct ts_log log;
   struct ts_stream out;
   struct ts_stream err;
@@ -241,7 +258,10 @@ void ts_finish_stream (struct ts_stream *stream);
 void ts_resume_streams (struct ts_container *container);
 void ts_end_container (struct ts_container *container);
 void ts_free_strings (char **strings);
-void ts_container_ended (struct ts_container *container, int status);
+/* Takes the process that the launch has told of for the container's. */
+void ts_follow_process (struct ts_container *container);
+/* A process of the container was reaped: its first, or the one that set it up. */
+void ts_container_ended (struct ts_container *container, pid_t pid, int status);
 void ts_kill_container (struct ts_container *container, int signal_number);
 void ts_forget_container (struct ts_container *container);
 void ts_put_container_state (struct ts_buffer *buffer, const struct ts_container *container);

@@ -17,6 +17,7 @@ runtimeContract("the fake", async () => {
       seccomp: "RuntimeDefault",
       resources: {},
       pid: "container",
+      init: false,
       stdin: false,
       log: { path: "", maxBytes: 0, maxFiles: 0 },
       oomScoreAdj: 0,

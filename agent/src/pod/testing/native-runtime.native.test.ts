@@ -43,6 +43,7 @@ runtimeContract("the native one", async () => {
         seccomp: "RuntimeDefault",
         resources: {},
         pid: "container",
+        init: false,
         stdin: false,
         log: { path: join(folder, `${id}.log`), maxBytes: 1 << 20, maxFiles: 2 },
         oomScoreAdj: 0,

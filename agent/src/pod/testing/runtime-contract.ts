@@ -31,6 +31,7 @@ const SANDBOX: SandboxSpec = {
   hostname: "contract",
   network: { kind: "host" },
   hostIpc: false,
+  sharePids: false,
   cgroup: "podcontract-pod",
   resources: {},
   sysctls: {},
