@@ -61,9 +61,7 @@ scenario(
     process.kill(findProcess(uid, "pause"), "SIGKILL");
     const again = await until("a container to run in a new sandbox", async () => {
       const now = await containers(cluster, "shared");
-      return now["main"]?.restartCount === 1 && now["main"].ready
-        ? now
-        : undefined;
+      return now["main"]?.restartCount === 1 && now["main"].ready ? now : undefined;
     });
     assert.equal(again["main"]?.lastState?.terminated?.exitCode, 137);
     assert.match(await shell(cluster, "shared", "main", allProcesses), /^pause\n[\s\S]*sleep 1001/);

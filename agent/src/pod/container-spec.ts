@@ -60,7 +60,9 @@ export function imageVolumes(image: LocalImage, paths: Pick<ReturnType<typeof at
 export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const { want, container, attempt, lower, folders, node, volumes, given } = inputs;
   const { spec } = container;
-  if (container.target !== undefined) throw new TesseraError("Invalid", "targetContainerName is not supported yet");
+  const pid = pidNamespace(want);
+  // All of the pod's containers are seen anyway.
+  if (container.target !== undefined && pid === "container") throw new TesseraError("Invalid", "targetContainerName is not supported yet");
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
   const paths = attemptFolders(folders, container.name, attempt);
@@ -77,7 +79,7 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     privileged,
     seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
     resources: containerResources(spec),
-    pid: pidNamespace(want),
+    pid,
     init: false,
     stdin: spec.stdin ?? false,
     log: { path: logPath(folders, container.name, attempt), maxBytes: node.logMaxBytes, maxFiles: node.logMaxFiles },
