@@ -375,6 +375,40 @@ test("a collection is deleted as far as it is selected", async () => {
   );
 });
 
+test("a gated pod waits outside of scheduling until its gates are gone", async () => {
+  const gated = podNamed("gated");
+  const spec = { ...gated.spec, schedulingGates: [{ name: "example.com/a" }, { name: "example.com/b" }] };
+  const created = await api.http.post(pods, { ...gated, spec });
+  const [condition] = created.json.status.conditions;
+  assert.deepEqual([condition.type, condition.status, condition.reason], ["PodScheduled", "False", "SchedulingGated"]);
+  const binding = { metadata: { name: "gated" }, target: { kind: "Node", name: "node-7" } };
+  assert.deepEqual(refusal(await api.http.post(`${pods}/gated/binding`, binding)), [409, "Conflict"]);
+  const regate = (...names: string[]) => {
+    const schedulingGates = names.length === 0 ? null : names.map((name) => ({ name }));
+    return api.http.patch(`${pods}/gated`, "merge", { spec: { schedulingGates } });
+  };
+  const added = await regate("example.com/a", "example.com/c");
+  assert.deepEqual(refusal(added), [422, "Invalid"]);
+  assert.match(added.json.message, /only deletion is allowed, but found new scheduling gate 'example\.com\/c'/);
+  assert.equal((await regate("example.com/b")).status, 200);
+  assert.equal((await regate()).status, 200);
+  assert.equal((await api.http.post("/api/v1/namespaces/default/bindings", binding)).status, 201);
+  const bound = await api.http.get(`${pods}/gated`);
+  assert.equal(bound.json.spec.nodeName, "node-7");
+  assert.deepEqual(
+    bound.json.status.conditions.map((each: { type: string; status: string }) => [each.type, each.status]),
+    [["PodScheduled", "True"]],
+  );
+});
+
+test("bindings of a namespace name their pod in the body", async () => {
+  const path = "/api/v1/namespaces/default/bindings";
+  const target = { kind: "Node", name: "node-7" };
+  assert.deepEqual(refusal(await api.http.post(path, { target })), [422, "Invalid"]);
+  assert.deepEqual(refusal(await api.http.post(path, { metadata: { name: "x", namespace: "other" }, target })), [400, "BadRequest"]);
+  assert.deepEqual(refusal(await api.http.post(path, { metadata: { name: "nobody" }, target })), [404, "NotFound"]);
+});
+
 test("eviction deletes, binding binds once", async () => {
   await api.http.post(pods, podNamed("bound"));
   const binding = { apiVersion: "v1", kind: "Binding", metadata: { name: "bound" }, target: { kind: "Node", name: "node-7" } };

@@ -19,6 +19,7 @@ import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
 import { metricsReaders } from "./metrics-reader.ts";
 import { NodeJoinEndpoint } from "./node-join.ts";
 import { OpenApi } from "./openapi.ts";
+import { bindingResource } from "./pod-binding.ts";
 import type { SchedulingReasons } from "./pod-scheduling.ts";
 import { selfSubjectReviews } from "./self-subject-review.ts";
 import { StoredReader } from "./stored-reader.ts";
@@ -52,7 +53,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
     ...metricsReaders(registry, usage).map((reader) => ({ reader })),
   ];
-  const virtual = [selfSubjectReviews, ...accessReviews];
+  const virtual = [selfSubjectReviews, ...accessReviews, bindingResource({ registry, now })];
   const discovery = new Discovery(
     resources.map(({ reader }) => reader.definition),
     virtual,

@@ -1,4 +1,5 @@
 import type { ControlLoop } from "./control-loop.ts";
+import { cordonTaint } from "./cordon-taint.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { expiredTokens } from "./expired-tokens.ts";
 import { namespaceDeletion } from "./namespace-deletion.ts";
@@ -12,7 +13,14 @@ export type { ControllerDependencies } from "./dependencies.ts";
 
 /** All controllers, none of them started: run each with the same signal. */
 export function createControllers(deps: ControllerDependencies): readonly ControlLoop[] {
-  return [namespaceDeletion, defaultServiceAccounts, rootCertificates, expiredTokens, lostPods, unboundPods, taintEviction].map((create) =>
-    create(deps),
-  );
+  return [
+    cordonTaint,
+    namespaceDeletion,
+    defaultServiceAccounts,
+    rootCertificates,
+    expiredTokens,
+    lostPods,
+    unboundPods,
+    taintEviction,
+  ].map((create) => create(deps));
 }

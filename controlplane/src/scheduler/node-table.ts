@@ -1,4 +1,5 @@
-import type { Node, Taint } from "@tessera/proto";
+import type { ContainerImage, Node, Taint } from "@tessera/proto";
+import { ImageTable } from "./image-table.ts";
 import type { PodShape } from "./pod-shape.ts";
 import { resourceAmount } from "./requests.ts";
 
@@ -32,6 +33,8 @@ export class NodeRow {
 /** Changes of rows that are remembered; who has missed more looks at all rows anew. */
 const CHANGES = 4096;
 
+const noImages: readonly ContainerImage[] = [];
+
 /** Columns that exist always, in this order. */
 export const CPU = 0;
 export const MEMORY = 1;
@@ -44,6 +47,7 @@ export const PODS = 2;
 export class NodeTable {
   readonly rows: NodeRow[] = [];
   readonly resources: ResourceColumn[] = [];
+  readonly images = new ImageTable((index) => this.#noteIndex(index));
   /** Free cpu and memory, with pods that request nothing counted for a little: what LeastAllocated looks at. */
   scoredFreeCpu: Float64Array = new Float64Array(0);
   scoredFreeMemory: Float64Array = new Float64Array(0);
@@ -96,8 +100,9 @@ export class NodeTable {
     }
     if (arrived) {
       row.present = true;
-      this.presentCount++;
+      this.images.setNodeCount(++this.presentCount);
     }
+    this.images.setRow(row.index, node.status?.images ?? noImages);
     if (this.#setAllocatable(row, node.status?.allocatable ?? node.status?.capacity ?? {})) this.#improve(row);
   }
 
@@ -107,7 +112,8 @@ export class NodeTable {
     if (!row?.present) return;
     this.#note(row);
     row.present = false;
-    this.presentCount--;
+    this.images.setRow(row.index, noImages);
+    this.images.setNodeCount(--this.presentCount);
     this.#staticChange(row);
     this.#improved.delete(row.index);
     // No pod fits better for it, but the reasons that were given count one node too many.
@@ -220,7 +226,11 @@ export class NodeTable {
   }
 
   #note(row: NodeRow): void {
-    this.#changes[this.changeCount++ % CHANGES] = row.index;
+    this.#noteIndex(row.index);
+  }
+
+  #noteIndex(index: number): void {
+    this.#changes[this.changeCount++ % CHANGES] = index;
   }
 
   #staticChange(row: NodeRow): void {

@@ -29,7 +29,7 @@ export interface StaticScore {
   rate(pod: PodShape["constraints"], node: NodeRow): number;
 }
 
-/** How well a node suits the pod given what it has left. */
+/** How well a node suits the pod given what it has: room, and images. */
 export interface CapacityScore {
   readonly name: string;
   readonly weight: number;

@@ -1,5 +1,6 @@
 import type { PodSpec } from "@tessera/proto";
 import { type Constraints, podConstraints } from "./constraints.ts";
+import { canonicalImage } from "./image-table.ts";
 import { type NodeTable, PODS } from "./node-table.ts";
 import { podRequests, scoredRequests } from "./requests.ts";
 
@@ -25,6 +26,8 @@ export interface PodShape {
   readonly scoredMemoryBytes: number;
   /** "TCP/0.0.0.0/80" for each host port. */
   readonly hostPorts: readonly string[];
+  /** One per container, in their canonical spelling. */
+  readonly images: readonly string[];
 }
 
 interface Counted<T> {
@@ -50,8 +53,9 @@ export class ShapeCatalog {
     const requests = podRequests(spec);
     const scored = scoredRequests(spec);
     const hostPorts = podHostPorts(spec);
+    const images = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map(({ image = "" }) => image);
     const constraintsKey = JSON.stringify([spec.nodeSelector, spec.affinity?.nodeAffinity, spec.tolerations]);
-    const key = JSON.stringify([constraintsKey, [...requests], scored.cpuMilli, scored.memoryBytes, hostPorts]);
+    const key = JSON.stringify([constraintsKey, [...requests], scored.cpuMilli, scored.memoryBytes, hostPorts, images]);
     const known = this.#shapes.get(key);
     if (known) {
       known.users++;
@@ -66,6 +70,7 @@ export class ShapeCatalog {
       scoredCpuMilli: scored.cpuMilli,
       scoredMemoryBytes: scored.memoryBytes,
       hostPorts,
+      images: images.map(canonicalImage),
     };
     this.#shapes.set(key, { value: shape, users: 1, constraintsKey });
     return shape;

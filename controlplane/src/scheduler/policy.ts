@@ -6,6 +6,7 @@ import { nodeUnschedulable } from "./filters/node-unschedulable.ts";
 import { taintToleration } from "./filters/taint-toleration.ts";
 import type { Policy } from "./plugin.ts";
 import { balancedAllocation } from "./scores/balanced-allocation.ts";
+import { imageLocality } from "./scores/image-locality.ts";
 import { leastAllocated } from "./scores/least-allocated.ts";
 import { preferredNodeAffinity } from "./scores/preferred-node-affinity.ts";
 import { preferredTaintToleration } from "./scores/preferred-taint-toleration.ts";
@@ -20,5 +21,5 @@ export const defaultPolicy: Policy = {
   staticFilters: [nodeUnschedulable, taintToleration, nodeSelector, nodeAffinity],
   capacityFilters: [nodePorts, nodeResourcesFit],
   staticScores: [preferredTaintToleration, preferredNodeAffinity],
-  capacityScores: [leastAllocated, balancedAllocation],
+  capacityScores: [leastAllocated, balancedAllocation, imageLocality],
 };

@@ -5,6 +5,7 @@ import { plainStrategy } from "../../strategy.ts";
 import { podColumns } from "./columns.ts";
 import { defaultPodSpec, qosClass } from "./defaults.ts";
 import { forbidEphemeralContainers, takeEphemeralContainers, validateEphemeralContainers } from "./ephemeral-containers.ts";
+import { gatedConditions } from "./scheduling-gates.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./update.ts";
 import { validatePod } from "./validate.ts";
 
@@ -49,7 +50,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
     prepareForCreate(pod) {
       pod.spec ??= {};
       defaultPodSpec(pod.spec);
-      pod.status = { phase: "Pending" };
+      pod.status = { phase: "Pending", ...gatedConditions(pod) };
     },
     validate(pod) {
       const faults = [...validatePod(pod), ...forbidEphemeralContainers(pod)];

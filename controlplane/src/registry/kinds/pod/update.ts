@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Container, Pod, PodSpec, Toleration } from "@tessera/proto";
 import { type Fault, forbidden, invalid } from "../../faults.ts";
+import { validateGates } from "./scheduling-gates.ts";
 import { validatePod } from "./validate.ts";
 
 const changeable =
-  "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+  "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations), `spec.schedulingGates` (only removals), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /** A pod's spec is a promise to its node: only few fields may change once it exists. */
 export function validatePodUpdate(next: Pod, current: Pod): Fault[] {
@@ -12,6 +13,7 @@ export function validatePodUpdate(next: Pod, current: Pod): Fault[] {
   const nextSpec = next.spec ?? {};
   const currentSpec = current.spec ?? {};
   faults.push(...validateContainerCount(nextSpec, currentSpec), ...validateDeadline(nextSpec, currentSpec));
+  faults.push(...validateGates(nextSpec, currentSpec));
   const missing = (currentSpec.tolerations ?? []).filter(
     (toleration) => !(nextSpec.tolerations ?? []).some((each) => isSameToleration(each, toleration)),
   );
@@ -53,6 +55,7 @@ function withoutChangeable(spec: PodSpec, current: PodSpec): PodSpec {
     containers: imageless(spec.containers),
     initContainers: imageless(spec.initContainers),
     tolerations: [],
+    schedulingGates: undefined,
     activeDeadlineSeconds: undefined,
     terminationGracePeriodSeconds: grace,
   });
