@@ -1,7 +1,8 @@
-/** Bundles the three programs for shipping: dist/controlplane.mjs, dist/agent.mjs, dist/tsctl.mjs. */
+/** Bundles the three programs for shipping: controlplane.mjs, agent.mjs, tsctl.mjs. */
 import { cpSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { build, type Plugin } from "esbuild";
+import { join } from "node:path";
+import { build, type Metafile, type Plugin } from "esbuild";
 
 const programs = { controlplane: "controlplane/src/main.ts", agent: "agent/src/main.ts", tsctl: "tsctl/src/main.ts" };
 
@@ -25,19 +26,34 @@ const etcd3Definition: Plugin = {
   },
 };
 
-cpSync("node_modules/etcd3/proto", "dist/etcd3-proto", { recursive: true });
-await build({
-  entryPoints: programs,
-  outdir: "dist",
-  outExtension: { ".js": ".mjs" },
-  bundle: true,
-  platform: "node",
-  format: "esm",
-  target: "node24",
-  // koffi finds its native part beside its own files.
-  external: ["koffi"],
-  banner: { js: banner },
-  plugins: [etcd3Definition],
-  sourcemap: "linked",
-  logLevel: "warning",
-});
+export interface BundleOptions {
+  readonly outdir: string;
+  /** What the programs call themselves; absent in development. */
+  readonly version?: string;
+  readonly sourcemap: boolean;
+}
+
+/** Returns what went into the bundles. To be run in the repository's root. */
+export async function bundlePrograms({ outdir, version, sourcemap }: BundleOptions): Promise<Metafile> {
+  cpSync("node_modules/etcd3/proto", join(outdir, "etcd3-proto"), { recursive: true });
+  const { metafile } = await build({
+    entryPoints: programs,
+    outdir,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    // koffi finds its native part beside its own files.
+    external: ["koffi"],
+    banner: { js: banner },
+    plugins: [etcd3Definition],
+    ...(version === undefined ? {} : { define: { TESSERA_VERSION: JSON.stringify(version) } }),
+    sourcemap: sourcemap && "linked",
+    metafile: true,
+    logLevel: "warning",
+  });
+  return metafile;
+}
+
+if (import.meta.main) await bundlePrograms({ outdir: "dist", sourcemap: true });

@@ -1,11 +1,13 @@
-import { TesseraError } from "@tessera/proto";
+import { TesseraError, VERSION } from "@tessera/proto";
 import { Command } from "commander";
 import { destination, pino } from "pino";
+import { cleanNode } from "./clean.ts";
 import { joinCluster } from "./credentials/join.ts";
 import { printInventory } from "./inventory.ts";
 import { serve } from "./serve.ts";
-import { AGENT_VERSION } from "./session/node-status.ts";
 import {
+  CLEAN_OPTIONS,
+  type CleanSettings,
   INVENTORY_OPTIONS,
   type InventorySettings,
   JOIN_OPTIONS,
@@ -14,7 +16,7 @@ import {
   type ServeSettings,
 } from "./settings.ts";
 
-const program = new Command("agent").description("Tessera's node agent").version(AGENT_VERSION);
+const program = new Command("agent").description("Tessera's node agent").version(VERSION);
 
 const serveCommand = program.command("serve").description("look after this node's pods until stopped; stopping leaves them running");
 for (const option of SERVE_OPTIONS) serveCommand.addOption(option);
@@ -37,6 +39,12 @@ const inventoryCommand = program
   .description("print as JSON whatever of pods the kernel and the disk hold; needs no running agent");
 for (const option of INVENTORY_OPTIONS) inventoryCommand.addOption(option);
 inventoryCommand.action((settings: InventorySettings) => printInventory(settings, process.stdout));
+
+const cleanCommand = program
+  .command("clean")
+  .description("end all pods of this node and remove everything of them and of the agent, data included; no agent may run");
+for (const option of CLEAN_OPTIONS) cleanCommand.addOption(option);
+cleanCommand.action((settings: CleanSettings) => cleanNode(settings));
 
 try {
   await program.parseAsync();

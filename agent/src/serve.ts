@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { TesseraError } from "@tessera/proto";
+import { TesseraError, tellServiceManagerReady } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from "@tessera/runtime-native";
 import { destination, type Logger, pino } from "pino";
 import { Agent, type AgentParts } from "./agent.ts";
@@ -49,7 +49,10 @@ export async function serve(settings: ServeSettings): Promise<void> {
       log,
       ...(await openControlPlane(settings, log)),
     });
-    await agent.run(stop.signal, () => log.info("agent is ready"));
+    await agent.run(stop.signal, () => {
+      log.info("agent is ready");
+      tellServiceManagerReady().catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
+    });
   } finally {
     unlock();
   }

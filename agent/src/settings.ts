@@ -36,6 +36,10 @@ export interface JoinCommandSettings {
   readonly logLevel: string;
 }
 
+export interface CleanSettings extends InventorySettings {
+  readonly keepData?: boolean;
+}
+
 export interface InventorySettings {
   readonly dataDir: string;
   readonly runDir: string;
@@ -92,6 +96,10 @@ export const JOIN_OPTIONS: readonly Option[] = [
 ];
 
 export const INVENTORY_OPTIONS: readonly Option[] = [DATA_DIR, RUN_DIR, CGROUP_ROOT, NATIVE_DIR];
+export const CLEAN_OPTIONS: readonly Option[] = [
+  ...INVENTORY_OPTIONS,
+  new Option("--keep-data", "leave the data folder: another agent finds its pods there"),
+];
 
 function number(flags: string, description: string, preset: number, least: number): Option {
   return new Option(flags, description).default(preset).argParser((text) => {

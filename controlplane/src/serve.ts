@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { TesseraError } from "@tessera/proto";
+import { TesseraError, tellServiceManagerReady } from "@tessera/proto";
 import type { Logger } from "pino";
 import { createApi } from "./api/api.ts";
 import { formatHostPort, type HttpsServer, parseHostPort } from "./api/https-server.ts";
@@ -251,6 +251,7 @@ async function announce(
   await writeAdminKubeconfig(settings, certificates, addresses.api);
   await ports.set({ api: addresses.api[0] ?? "", node: addresses.node[0] ?? "" });
   log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
+  await tellServiceManagerReady().catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
 }
 
 async function writeAdminKubeconfig(settings: ServeSettings, certificates: Certificates, [api = ""]: readonly string[]): Promise<void> {

@@ -21,3 +21,5 @@ export { type GroupVersion, groupVersionPath, openApiV3, openApiV3Index } from "
 export { decodeProtobuf, protobufContentType } from "./schema/protobuf.ts";
 export type { FieldSchema, GroupVersionKind, KindSchema, ObjectSchema, PatchStrategy, ScalarType, ValueSchema } from "./schema/schema.ts";
 export { suggest } from "./schema/suggest.ts";
+export { tellServiceManagerReady } from "./service-manager.ts";
+export { VERSION } from "./version.ts";

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { VERSION } from "@tessera/proto";
 
 /** What tsctl takes from its environment. Read once, in main.ts. */
 export interface Settings {
@@ -18,8 +19,6 @@ export interface Settings {
   readonly diff: string;
 }
 
-export const version = "0.1.0";
-
 export function readSettings(environment: NodeJS.ProcessEnv, programPath: string): Settings {
   const files = (environment["KUBECONFIG"] ?? "").split(delimiter).filter(Boolean);
   return {
@@ -27,7 +26,7 @@ export function readSettings(environment: NodeJS.ProcessEnv, programPath: string
     devHome: resolve(environment["TESSERA_DEV_HOME"] || "/var/lib/tessera-dev"),
     dist: resolve(environment["TESSERA_DIST"] || distOf(programPath)),
     node: process.execPath,
-    version,
+    version: VERSION,
     editor: environment["KUBE_EDITOR"] || environment["EDITOR"] || "vi",
     diff: environment["KUBECTL_EXTERNAL_DIFF"] || "diff -u -N",
   };

@@ -1,13 +1,12 @@
 import { readFile, statfs } from "node:fs/promises";
 import { arch, availableParallelism, release } from "node:os";
-import { canonicalQuantity, type NodeCondition, type NodeStatus } from "@tessera/proto";
+import { canonicalQuantity, type NodeCondition, type NodeStatus, VERSION } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
 import type { LocalImage } from "../images/index.ts";
 import type { NodeFacts } from "../node-facts.ts";
 
 /** The Kubernetes version whose kubelet this agent stands for, and its own. */
-export const AGENT_VERSION = "0.1.0";
-export const KUBELET_VERSION = `v1.36.0-tessera.${AGENT_VERSION}`;
+export const KUBELET_VERSION = `v1.36.0-tessera.${VERSION}`;
 
 const MAX_PODS = 110;
 /** What Kubernetes keeps in a Node object. */
@@ -80,7 +79,7 @@ export function nodeStatus({ node, identity, images, networkFailure, before, now
     nodeInfo: {
       architecture: identity.architecture,
       bootID: identity.bootId,
-      containerRuntimeVersion: `tessera://${AGENT_VERSION}`,
+      containerRuntimeVersion: `tessera://${VERSION}`,
       kernelVersion: identity.kernelVersion,
       kubeProxyVersion: KUBELET_VERSION,
       kubeletVersion: KUBELET_VERSION,

@@ -1,8 +1,10 @@
+import { VERSION } from "@tessera/proto";
+
 /** The Kubernetes version whose API this is; kubectl compares itself with it. */
 export const serverVersion = {
   major: "1",
   minor: "36",
-  gitVersion: "v1.36.0+tessera.0.1.0",
+  gitVersion: `v1.36.0+tessera.${VERSION}`,
   gitCommit: "",
   gitTreeState: "clean",
   buildDate: "1970-01-01T00:00:00Z",

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants } from "node:fs";
 import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
@@ -30,7 +30,8 @@ const logCheckMs = 30_000;
 /** A child that lived so long is started again at once. */
 const healthyMs = 10_000;
 const maxPauseMs = 5_000;
-const searchPath = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/** A release brings etcd and nats-server beside its Node.js. */
+const searchPath = [dirname(process.execPath), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 type State =
   | { readonly is: "stopped" }
