@@ -1,4 +1,4 @@
-import { link, mkdir, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
@@ -35,13 +35,17 @@ export interface ContentStoreOptions {
  *     FOLDER/layers/<hex>/         each layer unpacked once, named by its uncompressed digest
  *     FOLDER/staging/<n>/          work under way; emptied at start
  *
- * Content is completed and verified in a staging folder and then moved to its place by `place`, so that a crash or a full disk leaves
- * nothing half done. What has its place is never changed.
+ * Content is completed and verified in a staging folder and then moved to its place by `place`, and moved back there to be removed, so that
+ * a crash or a full disk leaves nothing half done. What has its place is never changed.
  */
 export class ContentStore {
   readonly #options: ContentStoreOptions;
   /** "blob diffId" of layers that were unpacked or compared: a configuration alone may claim any layer for its own. */
   readonly #verified = new Set<string>();
+  /** Digests, by staging folder, that work under way counts on. */
+  readonly #held = new Map<string, Set<string>>();
+  /** Digests that are being removed: as good as gone. */
+  readonly #doomed = new Set<string>();
   #staged = 0;
 
   private constructor(options: ContentStoreOptions) {
@@ -62,8 +66,42 @@ export class ContentStore {
     try {
       return await work(staging);
     } finally {
+      this.#held.delete(staging);
       await this.#options.files.removeTree(staging);
     }
+  }
+
+  /** What lies in the store under these digests, or comes to, is not removed while the staging folder is there. */
+  hold(staging: string, digests: readonly string[]): void {
+    this.#held.set(staging, new Set([...(this.#held.get(staging) ?? []), ...digests]));
+  }
+
+  /** Digests of all blobs and layers. */
+  async list(): Promise<string[]> {
+    const [blobs, layers] = await Promise.all(["blobs/sha256", "layers"].map((name) => readdir(join(this.#options.folder, name))));
+    return [...new Set([...(blobs ?? []), ...(layers ?? [])])].map((name) => `sha256:${name}`);
+  }
+
+  /** Removes blobs and layers that are not held, in this order; not to be called beside `place`. */
+  async remove(digests: readonly string[]): Promise<void> {
+    for (const digest of digests) {
+      // Without a turn of the event loop between the look and the mark, so that nobody can come to count on it meanwhile.
+      if ([...this.#held.values()].some((held) => held.has(digest))) continue;
+      this.#doomed.add(digest);
+      try {
+        await rm(this.blobPath(digest), { force: true });
+        if ((await sizeOf(this.layerPath(digest))) !== undefined) await this.#discard(this.layerPath(digest));
+      } finally {
+        this.#doomed.delete(digest);
+      }
+    }
+  }
+
+  /** A layer must not be found in part, also after a crash. */
+  async #discard(path: string): Promise<void> {
+    const trash = join(this.#options.folder, "staging", `removed-${++this.#staged}`);
+    await rename(path, trash);
+    await this.#options.files.removeTree(trash);
   }
 
   blobPath(digest: string): string {
@@ -76,11 +114,11 @@ export class ContentStore {
 
   /** Whether the blob is there. A file of another size is what a power cut left, and as good as absent. */
   async hasBlob({ digest, size }: { readonly digest: string; readonly size: number }): Promise<boolean> {
-    return (await sizeOf(this.blobPath(digest))) === size;
+    return !this.#doomed.has(digest) && (await sizeOf(this.blobPath(digest))) === size;
   }
 
   async hasLayer(diffId: string): Promise<boolean> {
-    return (await sizeOf(this.layerPath(diffId))) !== undefined;
+    return !this.#doomed.has(diffId) && (await sizeOf(this.layerPath(diffId))) !== undefined;
   }
 
   noteVerified({ blob, diffId }: LayerName): void {
@@ -113,7 +151,7 @@ export class ContentStore {
   async place(staged: StagedContent): Promise<() => Promise<void>> {
     const placed: string[] = [];
     const undo = async () => {
-      for (const path of placed.splice(0)) await this.#options.files.removeTree(path);
+      for (const path of placed.splice(0)) await this.#discard(path);
     };
     try {
       for (const [diffId, folder] of staged.layers) {

@@ -49,6 +49,8 @@ export async function pullImage(parts: PullParts): Promise<StagedImage> {
 
   const staged: StagedContent = { blobs: new Map(), layers: new Map(), verified: [] };
   const { config } = manifest;
+  // Before the first look at what is there already.
+  content.hold(staging, [chosen.digest, config.digest, ...manifest.layers.map(({ digest }) => digest)]);
   if (config.size > MAX_METADATA_BYTES)
     throw new TesseraError(
       "Invalid",
@@ -60,6 +62,7 @@ export async function pullImage(parts: PullParts): Promise<StagedImage> {
     `configuration ${config.digest}`,
   );
   checkConfiguration(configuration, manifest, architecture);
+  content.hold(staging, configuration.diffIds);
 
   const path = join(staging, "manifest");
   await writeFile(path, chosen.bytes, { mode: 0o600 });

@@ -19,6 +19,26 @@ export interface ImageStore {
   prepareRootfs(image: LocalImage): Promise<string[]>;
 }
 
+/** What the collection of garbage knows of images and does with them. */
+export interface ImageRemoval {
+  stored(): readonly StoredImage[];
+  /**
+   * Takes the image's names away, and everything that no other image needs, unless `isUsed` says at the last moment that it is to stay.
+   * Returns whether it is gone.
+   */
+  remove(id: string, isUsed: (image: LocalImage) => boolean): Promise<boolean>;
+  /** Removes content that no image needs: what a crash left, or a pull that failed. */
+  sweep(): Promise<void>;
+}
+
+export interface StoredImage {
+  readonly image: LocalImage;
+  /** Milliseconds since the epoch at which it came, or a container was last made from it. */
+  readonly usedAtMs: number;
+  /** It came from a file, so no registry can be counted on to have it. */
+  readonly isLoaded: boolean;
+}
+
 /** Fetches images from registries. */
 export interface ImagePuller {
   /**

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
@@ -8,7 +8,7 @@ import { ContentStore, type StagedContent } from "./content-store.ts";
 import { credentialsFor, type RegistryCredentials } from "./credentials.ts";
 import { pullImage } from "./image-pull.ts";
 import { fingerprintOf, type ImageProof, mayUse } from "./image-rights.ts";
-import type { ImagePuller, ImageStore, LocalImage, PullOptions, PullProgress } from "./image-store.ts";
+import type { ImagePuller, ImageRemoval, ImageStore, LocalImage, PullOptions, PullProgress, StoredImage } from "./image-store.ts";
 import { type ImageTable, readImageTable, withImage, withoutManifests, writeImageTable } from "./image-table.ts";
 import { parseConfiguration, parseJson, parseManifest } from "./manifest.ts";
 import { explainNodeFault } from "./node-fault.ts";
@@ -37,11 +37,14 @@ export interface LocalImageStoreOptions {
 /**
  * The node's images: a ContentStore, and FOLDER/images.json, which is written last, so that a crash leaves only content without a name.
  */
-export class LocalImageStore implements ImageStore, ImagePuller {
+export class LocalImageStore implements ImageStore, ImagePuller, ImageRemoval {
   readonly #options: LocalImageStoreOptions;
   readonly #content: ContentStore;
   readonly #http: RegistryHttp;
   readonly #images = new Map<string, LocalImage>();
+  /** Digests of blobs and layers by that of the manifest. */
+  readonly #contents = new Map<string, readonly string[]>();
+  readonly #usedAtMs = new Map<string, number>();
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #turns = new Turns(PARALLEL_PULLS);
   readonly #progress = new Map<string, Set<(progress: PullProgress) => void>>();
@@ -107,14 +110,18 @@ export class LocalImageStore implements ImageStore, ImagePuller {
       return await this.#content.withStaging(async (staging) => {
         const members = await stageArchive(archive, staging, limits, signal);
         const images: StagedImage[] = [];
+        const hold = (digests: Iterable<string>) => this.#content.hold(staging, [...digests]);
         for (const found of await findImages(members, staging, this.#options.architecture)) {
           const content: StagedContent = { blobs: new Map(found.blobs), layers: new Map(), verified: [] };
+          hold([...found.blobs.keys(), ...found.diffIds]);
           for (const [i, { digest: blob }] of found.parsed.layers.entries()) {
             const name = { blob, diffId: found.diffIds[i] ?? "" };
             if (!(await this.#content.isReady(name)))
               await this.#content.stageLayer(name, found.blobs.get(blob) ?? "", staging, content, signal);
           }
-          images.push({ ...found, digests: [], content });
+          // When the tag moves on, running containers keep theirs by its digest.
+          const digests = found.names.map((name) => `${repositoryOf(parseReference(name))}@${found.manifestDigest}`);
+          images.push({ ...found, digests, content });
         }
         await this.#commit(images, { by: "file" });
         return images.flatMap((image) => image.names);
@@ -209,6 +216,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
   }
 
   async prepareRootfs(image: LocalImage): Promise<string[]> {
+    await this.#noteUse(image.id);
     const present = await Promise.all(image.layers.map((diffId) => this.#content.hasLayer(diffId)));
     if (present.includes(false))
       await this.#restoring.run(image.id, new AbortController().signal, (signal) => this.#restore(image, signal));
@@ -222,6 +230,7 @@ export class LocalImageStore implements ImageStore, ImagePuller {
     const manifest = parseManifest(parseJson(await this.#readBlob(digest), digest), digest);
     await this.#content.withStaging(async (staging) => {
       const staged: StagedContent = { blobs: new Map(), layers: new Map(), verified: [] };
+      this.#content.hold(staging, [...image.layers, ...manifest.layers.map((layer) => layer.digest)]);
       for (const [i, layer] of manifest.layers.entries()) {
         const name = { blob: layer.digest, diffId: image.layers[i] ?? "" };
         if (!(await this.#content.isReady(name)))
@@ -229,6 +238,64 @@ export class LocalImageStore implements ImageStore, ImagePuller {
       }
       await this.#change(() => this.#content.place(staged));
     });
+  }
+
+  /** The time of the manifest's file outlives the agent. */
+  async #noteUse(id: string): Promise<void> {
+    const now = new Date();
+    for (const [manifest, image] of this.#images) {
+      if (image.id !== id) continue;
+      this.#usedAtMs.set(manifest, now.getTime());
+      await utimes(this.#content.blobPath(manifest), now, now).catch((error: unknown) =>
+        this.#options.log?.warn({ err: error, manifest }, "when an image was used last could not be noted"),
+      );
+    }
+  }
+
+  stored(): readonly StoredImage[] {
+    const { rights } = this.#table;
+    const isLoaded = (manifest: string) => rights[manifest] === undefined || rights[manifest].loaded === true;
+    const byId = new Map<string, StoredImage>();
+    for (const manifest of new Set(Object.values(this.#table.names))) {
+      const image = this.#describe(manifest);
+      if (image === undefined) continue;
+      const other = byId.get(image.id);
+      const usedAtMs = Math.max(this.#usedAtMs.get(manifest) ?? 0, other?.usedAtMs ?? 0);
+      byId.set(image.id, { image, usedAtMs, isLoaded: isLoaded(manifest) || other?.isLoaded === true });
+    }
+    return [...byId.values()];
+  }
+
+  async remove(id: string, isUsed: (image: LocalImage) => boolean): Promise<boolean> {
+    return await this.#change(async () => {
+      const manifests = new Set([...this.#images].flatMap(([manifest, image]) => (image.id === id ? [manifest] : [])));
+      const images = [...manifests].flatMap((manifest) => this.#describe(manifest) ?? []);
+      if (images.some(isUsed)) return false;
+      // From here on nobody finds it, and without a turn of the event loop since the question.
+      const table = withoutManifests(this.#table, manifests);
+      const isNews = Object.keys(table.names).length < Object.keys(this.#table.names).length;
+      this.#table = table;
+      const contents = [...manifests].flatMap((manifest) => this.#contents.get(manifest) ?? []);
+      for (const manifest of manifests) for (const map of [this.#images, this.#contents, this.#usedAtMs]) map.delete(manifest);
+      // Names go before content, so that what is named can be run. On a full disk nothing can be written before something was removed:
+      // then the manifest goes first, without which an image counts as forgotten.
+      const written = isNews ? await writeImageTable(this.#tablePath, table).then(() => true, isFullDisk) : true;
+      const referenced = this.#referenced();
+      await this.#content.remove([...manifests, ...contents].filter((digest) => !referenced.has(digest)));
+      if (!written) await writeImageTable(this.#tablePath, table);
+      return true;
+    });
+  }
+
+  async sweep(): Promise<void> {
+    await this.#change(async () => {
+      const referenced = this.#referenced();
+      await this.#content.remove((await this.#content.list()).filter((digest) => !referenced.has(digest)));
+    });
+  }
+
+  #referenced(): ReadonlySet<string> {
+    return new Set([...this.#contents].flatMap(([manifest, digests]) => [manifest, ...digests]));
   }
 
   /** Gives images their place and their names, all of them or none. */
@@ -250,9 +317,13 @@ export class LocalImageStore implements ImageStore, ImagePuller {
     });
   }
 
+  get #tablePath(): string {
+    return join(this.#options.folder, "images.json");
+  }
+
   async #write(table: ImageTable): Promise<void> {
     const isNews = JSON.stringify(table) !== JSON.stringify(this.#table);
-    if (isNews) await writeImageTable(join(this.#options.folder, "images.json"), table);
+    if (isNews) await writeImageTable(this.#tablePath, table);
     this.#table = table;
   }
 
@@ -268,6 +339,8 @@ export class LocalImageStore implements ImageStore, ImagePuller {
     const configuration = parseConfiguration(parseJson(await this.#readBlob(digest), digest), `configuration ${digest}`);
     for (const [i, layer] of manifest.layers.entries())
       this.#content.noteVerified({ blob: layer.digest, diffId: configuration.diffIds[i] ?? "" });
+    this.#contents.set(manifestDigest, [digest, ...manifest.layers.map((layer) => layer.digest), ...configuration.diffIds]);
+    this.#usedAtMs.set(manifestDigest, (await stat(this.#content.blobPath(manifestDigest))).mtimeMs);
     this.#images.set(manifestDigest, {
       id: digest,
       names: [],
@@ -298,6 +371,12 @@ export class LocalImageStore implements ImageStore, ImagePuller {
 
 function isRefused(error: unknown): boolean {
   return error instanceof TesseraError && ["Unauthorized", "Forbidden", "NotFound"].includes(error.reason);
+}
+
+/** False for a full disk, to be gone on with; throws everything else. */
+function isFullDisk(error: NodeJS.ErrnoException): false {
+  if (error.code !== "ENOSPC" && error.code !== "EDQUOT") throw error;
+  return false;
 }
 
 function isImageId(name: string): boolean {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { Pods } from "./pods.ts";
 import { TestNode, until } from "./testing/harness.ts";
-import { pod } from "./testing/pod-builder.ts";
+import { container, pod } from "./testing/pod-builder.ts";
 
-describe("a pod whose emptyDir outgrows its limit", () => {
+describe("a pod that outgrows a limit of its storage", () => {
   let node: TestNode;
   let pods: Pods;
   beforeEach(async () => {
@@ -45,5 +45,18 @@ describe("a pod whose emptyDir outgrows its limit", () => {
     pods = await node.agent();
     await eventually(() => status()?.reason === "Evicted");
     assert.equal(node.kernel.starts.length, 1);
+  });
+
+  it("is evicted for what its containers write beside volumes, and for volumes without a limit", async () => {
+    const limits = { "ephemeral-storage": "1Mi" };
+    const containers = [container("main", { resources: { limits } })];
+    pods.assign(pod("a", { volumes: [{ name: "scratch", emptyDir: {} }], containers }));
+    await eventually(() => status()?.phase === "Running");
+    await writeFile(join(node.folder, "pods/uid-a/containers/main_0/upper/file"), Buffer.alloc(600 << 10, 1));
+    for (let look = 0; look < 20; look++) await eventually(() => true);
+    assert.equal(status()?.phase, "Running");
+    await writeFile(join(node.folder, "pods/uid-a/volumes/empty-dir/scratch/file"), Buffer.alloc(600 << 10, 1));
+    await eventually(() => status()?.phase === "Failed");
+    assert.equal(status()?.message, "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi.");
   });
 });

@@ -7,8 +7,9 @@ import { runProbe } from "../probes/probe.ts";
 import type { ProbeResult } from "../probes/probe-result.ts";
 import { Prober } from "../probes/prober.ts";
 import type { ProbeKind } from "../probes/schedule.ts";
+import { isLimited, type PodStorage, podStorage } from "../storage/pod-storage.ts";
+import { StorageWatch } from "../storage/storage-watch.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
-import { type LimitedFolder, limitedFolders, SizeLimits } from "../volumes/size-limits.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
 import { attemptFolders } from "./container-spec.ts";
@@ -69,13 +70,15 @@ export class PodWorker {
   readonly #folders: PodFolders;
   readonly #file: RecordFile;
   readonly #prober: Prober;
-  readonly #sizeLimits: SizeLimits;
+  readonly #storageWatch: StorageWatch;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
   /** Exits that were heard of while the container's start was still under way. */
   readonly #earlyExits = new Map<string, RuntimeExit>();
   readonly #takingExits = new Set<Promise<void>>();
   #want: WantedPod;
+  /** Whether what it writes is bounded. */
+  #isLimited: boolean;
   #looking = false;
   #ended = false;
   #cancelTimer: (() => void) | undefined;
@@ -86,13 +89,14 @@ export class PodWorker {
   constructor(deps: PodDependencies, { want, state, folders, file }: WorkerParts) {
     this.#deps = deps;
     this.#want = want;
+    this.#isLimited = isLimited(want);
     this.#state = state;
     this.#folders = folders;
     this.#file = file;
-    this.#sizeLimits = new SizeLimits({
+    this.#storageWatch = new StorageWatch({
       clock: deps.clock,
-      onExceeded: (message) => this.#evict(message),
-      onError: (error) => deps.log.warn({ pod: want.uid, err: error }, "could not tell how large the pod's volumes are"),
+      onExceeded: (message) => this.evict(message),
+      onError: (error) => deps.log.warn({ pod: want.uid, err: error }, "could not tell how much the pod has written"),
     });
     this.#prober = new Prober({
       clock: deps.clock,
@@ -127,6 +131,7 @@ export class PodWorker {
   update(want: WantedPod): void {
     const before = this.#want;
     this.#want = want;
+    this.#isLimited = isLimited(want);
     this.#state.record.pod = want.pod;
     this.#state.record.released = want.desire.is === "remove";
     if (before.desire.is !== want.desire.is) this.#state.failures.clear();
@@ -199,7 +204,7 @@ export class PodWorker {
     this.#stopping.abort();
     this.#cancelTimer?.();
     this.#prober.stop();
-    this.#sizeLimits.stop();
+    this.#storageWatch.stop();
     await Promise.all([...this.#running.values()].map((running) => running.done));
     await this.#file.settled();
   }
@@ -238,15 +243,17 @@ export class PodWorker {
     this.#saveSoon(true);
   }
 
-  #evict(message: string): void {
+  /** The pod fails because the node cannot bear it any longer. */
+  evict(message: string): void {
     if (this.#ended || this.#want.desire.is !== "run" || podOutcome(this.#want, this.#state) !== undefined) return;
     this.#endPod("Warning", { reason: PodReason.evicted, message });
     this.#wake();
   }
 
-  #limitedFolders(): LimitedFolder[] {
+  /** What the pod may fill of the disk, while it is at work. */
+  get storage(): PodStorage | undefined {
     const isActive = this.#want.desire.is === "run" && podOutcome(this.#want, this.#state) === undefined;
-    return isActive ? limitedFolders(this.#want.pod.spec?.volumes ?? [], this.#state.preparedVolumes) : [];
+    return isActive ? podStorage(this.#want, this.#state, this.#folders) : undefined;
   }
 
   #container(name: string): WantedContainer {
@@ -293,7 +300,7 @@ export class PodWorker {
     if (plan.steps.length > 0) log.debug({ pod: this.#want.uid, plan: describePlan(plan) }, "plan");
     for (const step of plan.steps) this.#begin(step);
     this.#prober.follow(this.#state.probed(this.#want));
-    this.#sizeLimits.follow(this.#limitedFolders());
+    this.#storageWatch.follow(this.#isLimited ? this.storage : undefined);
     this.#report(nowMs);
     for (const listener of this.#listeners) listener();
     if (plan.gone) this.#finish();
@@ -454,7 +461,7 @@ export class PodWorker {
     this.#ended = true;
     this.#cancelTimer?.();
     this.#prober.stop();
-    this.#sizeLimits.stop();
+    this.#storageWatch.stop();
     this.#deps.reports.gone(this.#want);
     for (const listener of this.#listeners) listener();
   }
