@@ -6,6 +6,8 @@ import { createApi } from "./api/api.ts";
 import { formatHostPort, type HttpsServer, parseHostPort } from "./api/https-server.ts";
 import { writeKubeconfig } from "./auth/kubeconfig.ts";
 import { nodeCertificate } from "./auth/node-certificate.ts";
+import { openServiceAccountKey } from "./auth/service-account-key.ts";
+import { ServiceAccountTokens } from "./auth/service-account-tokens.ts";
 import { TokenTable } from "./auth/tokens.ts";
 import { CertificateRenewal } from "./certificate-renewal.ts";
 import { type Certificates, ensureCertificates } from "./certificates.ts";
@@ -71,6 +73,16 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
   const events = new NatsEvents({ nats, log: log.child({ part: "events" }) });
   const registry = new StoredRegistry({ store, caches });
   const clock = systemClock;
+  const serviceAccountTokens = new ServiceAccountTokens({
+    key: await openServiceAccountKey(join(settings.dataDir, "pki")),
+    caches: {
+      serviceAccounts: registry.serviceAccounts.cache,
+      pods: registry.pods.cache,
+      secrets: registry.secrets.cache,
+      nodes: registry.nodes.cache,
+    },
+    now: Date.now,
+  });
   const usageStore = new UsageStore({ now: Date.now });
   const usage = new UsageExchange({ nats, store: usageStore, log: log.child({ part: "usage" }) });
   const nodes = new NodeServer({
@@ -112,6 +124,7 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     scheduling: scheduler,
     log: log.child({ part: "api" }),
     now: Date.now,
+    serviceAccountTokens,
     tokens: await TokenTable.open(join(settings.dataDir, "tokens.json")),
     nodeJoin: new NodeJoin({
       secrets: registry.secrets,

@@ -13,6 +13,7 @@ import { type ApiRequest, type ApiResponse, jsonResponse } from "./http.ts";
 import { type NodeJoinEndpoint, nodeJoinPath } from "./node-join.ts";
 import type { OpenApi } from "./openapi.ts";
 import { openApiV2 } from "./openapi-v2.ts";
+import { openIdDocument } from "./openid.ts";
 import type { ResourceReader } from "./reader.ts";
 import { type ResourceRoute, resourceRoutes } from "./routes.ts";
 import { toStatus } from "./status.ts";
@@ -62,7 +63,7 @@ export class ApiHandler {
       const open = await this.#answerAnonymous(request);
       if (open !== undefined) answer = open;
       else {
-        user = authenticate(request.credentials, this.#options.tokens);
+        user = authenticate(request.credentials, this.#options.tokens, this.#options.serviceAccountTokens);
         answer = await this.#answer(request, user, labels);
       }
     } catch (error) {
@@ -145,7 +146,10 @@ export class ApiHandler {
     let answer: ApiResponse | undefined;
     if (first === undefined)
       answer = jsonResponse({
-        paths: ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"],
+        paths: [
+          ...["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics"],
+          ...["/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"],
+        ],
       });
     else if (first === "api") answer = rest.length === 0 ? discovery.core(accept) : discovery.resources("", rest[0] ?? "");
     else if (first === "apis") {
@@ -154,6 +158,7 @@ export class ApiHandler {
       else answer = version === undefined ? discovery.group(group) : discovery.resources(group, version);
     } else if (first === "openapi" && rest[0] === "v2" && rest.length === 1) answer = openApiV2(accept);
     else if (first === "openapi" && rest[0] === "v3") answer = openApi.answer(rest.slice(1).join("/"));
+    else answer = openIdDocument(request, this.#options.serviceAccountTokens);
     if (answer === undefined) throw notServed();
     return answer;
   }

@@ -1,5 +1,6 @@
 import type { Event } from "@tessera/proto";
 import type { Logger } from "pino";
+import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
 import type { TokenTable } from "../auth/tokens.ts";
 import type { EventSource } from "../events/events.ts";
 import type { NodeJoin } from "../join/node-join.ts";
@@ -23,6 +24,7 @@ import { bindingResource } from "./pod-binding.ts";
 import type { SchedulingReasons } from "./pod-scheduling.ts";
 import { selfSubjectReviews } from "./self-subject-review.ts";
 import { StoredReader } from "./stored-reader.ts";
+import { tokenReviews } from "./token-review.ts";
 
 export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly registry: StoredRegistry;
@@ -34,6 +36,7 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly nodeStreams: NodeStreams;
   readonly scheduling: SchedulingReasons;
   readonly tokens: TokenTable;
+  readonly serviceAccountTokens: ServiceAccountTokens;
   readonly nodeJoin: NodeJoin;
   /** Port of the node protocol. */
   readonly nodePort: () => number;
@@ -53,7 +56,12 @@ export function createApi(options: ApiOptions): HttpsServer {
     { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
     ...metricsReaders(registry, usage).map((reader) => ({ reader })),
   ];
-  const virtual = [selfSubjectReviews, ...accessReviews, bindingResource({ registry, now })];
+  const virtual = [
+    selfSubjectReviews,
+    tokenReviews(tokens, options.serviceAccountTokens),
+    ...accessReviews,
+    bindingResource({ registry, now }),
+  ];
   const discovery = new Discovery(
     resources.map(({ reader }) => reader.definition),
     virtual,
@@ -64,6 +72,7 @@ export function createApi(options: ApiOptions): HttpsServer {
     events,
     nodeStreams,
     scheduling,
+    serviceAccountTokens: options.serviceAccountTokens,
     tokens,
     log,
     now,

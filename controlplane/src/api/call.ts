@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
 import type { UserInfo } from "../auth/tokens.ts";
 import type { EventSource } from "../events/events.ts";
 import type { NodeStreams } from "../nodes/node-streams.ts";
@@ -18,6 +19,7 @@ export interface ApiDependencies {
   readonly events: EventSource;
   readonly nodeStreams: NodeStreams;
   readonly scheduling: SchedulingReasons;
+  readonly serviceAccountTokens: ServiceAccountTokens;
   readonly log: Logger;
   readonly now: () => number;
 }

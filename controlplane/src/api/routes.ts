@@ -11,6 +11,7 @@ import { readPodLog } from "./pod-log.ts";
 import { forwardPorts } from "./pod-port-forward.ts";
 import { explainScheduling } from "./pod-scheduling.ts";
 import { getObject, listObjects } from "./read.ts";
+import { requestToken } from "./service-account-token.ts";
 import { updateObject } from "./update.ts";
 import { isTrue, watchObjects } from "./watch.ts";
 
@@ -44,6 +45,7 @@ export const resourceRoutes: readonly ResourceRoute[] = [
   { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "ephemeralcontainers", handle: getObject },
   { verb: "update", method: "PUT", on: "object", resource: "pods", subresource: "ephemeralcontainers", handle: updateObject },
   { verb: "patch", method: "PATCH", on: "object", resource: "pods", subresource: "ephemeralcontainers", handle: patchObject },
+  { verb: "create", method: "POST", on: "object", resource: "serviceaccounts", subresource: "token", handle: requestToken },
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "binding", handle: bindPod },
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "eviction", handle: evictPod },
   { verb: "get", method: "GET", on: "object", resource: "pods", subresource: "log", handle: readPodLog },

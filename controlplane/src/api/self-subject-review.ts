@@ -3,6 +3,7 @@ import { formatTime } from "../registry/object-meta.ts";
 import { decodeBody } from "./decode.ts";
 import type { VirtualCall, VirtualResource } from "./discovery.ts";
 import { type ApiResponse, jsonResponse } from "./http.ts";
+import { toUserStatus } from "./user-status.ts";
 
 /** "Who am I?": has no objects, only answers. */
 export const selfSubjectReviews: VirtualResource = {
@@ -19,7 +20,7 @@ export const selfSubjectReviews: VirtualResource = {
       apiVersion: "authentication.k8s.io/v1",
       kind: "SelfSubjectReview",
       metadata: { creationTimestamp: formatTime(nowMs) },
-      status: { userInfo: { username: user.name, groups: [...user.groups] } },
+      status: { userInfo: toUserStatus(user) },
     };
     return jsonResponse(review, 201);
   },

@@ -8,6 +8,7 @@ import { authenticate } from "./authenticate.ts";
 import { authorize } from "./authorize.ts";
 import { TokenTable } from "./tokens.ts";
 
+const noAccounts = { check: () => undefined };
 const token = "a-token-of-enough-characters";
 
 async function tokensFile(t: TestContext, content?: unknown): Promise<string> {
@@ -21,15 +22,18 @@ async function tokensFile(t: TestContext, content?: unknown): Promise<string> {
 test("a client certificate names the user and the groups", async (t) => {
   const tokens = await TokenTable.open(await tokensFile(t));
   const certificate = { commonName: "ann", organizations: ["dev"] };
-  assert.deepEqual(authenticate({ certificate }, tokens), { name: "ann", groups: ["dev", "system:authenticated"] });
+  assert.deepEqual(authenticate({ certificate }, tokens, noAccounts), { name: "ann", groups: ["dev", "system:authenticated"] });
 });
 
 test("a bearer token names them too, and a wrong one nobody", async (t) => {
   const tokens = await TokenTable.open(await tokensFile(t, { tokens: [{ token, name: "bob", groups: ["dev"] }] }));
-  assert.deepEqual(authenticate({ authorization: `Bearer ${token}` }, tokens), { name: "bob", groups: ["dev", "system:authenticated"] });
+  assert.deepEqual(authenticate({ authorization: `Bearer ${token}` }, tokens, noAccounts), {
+    name: "bob",
+    groups: ["dev", "system:authenticated"],
+  });
   for (const authorization of [undefined, "", "Bearer", "Bearer ", `Bearer ${token}x`, `Basic ${token}`, token]) {
     assert.throws(
-      () => authenticate({ authorization }, tokens),
+      () => authenticate({ authorization }, tokens, noAccounts),
       (error) => error instanceof TesseraError && error.reason === "Unauthorized",
       String(authorization),
     );

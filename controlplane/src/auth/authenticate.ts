@@ -1,4 +1,5 @@
 import { TesseraError } from "@tessera/proto";
+import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import type { TokenTable, UserInfo } from "./tokens.ts";
 
 /** The group of everybody who proved who they are. */
@@ -14,14 +15,14 @@ export interface Credentials {
   readonly authorization?: string;
 }
 
-/** Client certificate (CN is the user, O are the groups) or bearer token; anything else is "Unauthorized". */
-export function authenticate(credentials: Credentials, tokens: TokenTable): UserInfo {
+/** Client certificate (CN is the user, O are the groups) or bearer token, ours or a service account's; anything else is "Unauthorized". */
+export function authenticate(credentials: Credentials, tokens: TokenTable, serviceAccounts: Pick<ServiceAccountTokens, "check">): UserInfo {
   const { certificate, authorization } = credentials;
   if (certificate !== undefined && certificate.commonName !== "") {
     return { name: certificate.commonName, groups: [...certificate.organizations, authenticatedGroup] };
   }
   const token = /^Bearer +([^ ]+)$/i.exec(authorization ?? "")?.[1];
-  const user = token === undefined ? undefined : tokens.find(token);
+  const user = token === undefined ? undefined : (tokens.find(token) ?? serviceAccounts.check(token)?.user);
   if (user === undefined) throw new TesseraError("Unauthorized", "Unauthorized");
-  return { name: user.name, groups: [...user.groups, authenticatedGroup] };
+  return { ...user, groups: [...user.groups, authenticatedGroup] };
 }

@@ -6,6 +6,10 @@ import { writeSecretFile } from "./pki.ts";
 export interface UserInfo {
   readonly name: string;
   readonly groups: readonly string[];
+  /** Stays with the user when the name is used again. */
+  readonly uid?: string;
+  /** Further facts about how the user was recognized. */
+  readonly extra?: { readonly [key: string]: readonly string[] };
 }
 
 interface TokenEntry extends UserInfo {

@@ -6,6 +6,8 @@ import type { Event } from "@tessera/proto";
 import { pino } from "pino";
 import { writeKubeconfig } from "../../auth/kubeconfig.ts";
 import { Pki } from "../../auth/pki.ts";
+import { openServiceAccountKey } from "../../auth/service-account-key.ts";
+import { ServiceAccountTokens } from "../../auth/service-account-tokens.ts";
 import { TokenTable } from "../../auth/tokens.ts";
 import { systemClock } from "../../controllers/index.ts";
 import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
@@ -100,7 +102,18 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
   const usage = new UsageStore({ now: Date.now });
   const scheduler = new Scheduler({ registry, events: { record: () => {} }, clock: systemClock, log });
   if (options.schedules === true) running.push(scheduler.run(stop.signal));
+  const serviceAccountTokens = new ServiceAccountTokens({
+    key: await openServiceAccountKey(dir),
+    caches: {
+      serviceAccounts: registry.serviceAccounts.cache,
+      pods: registry.pods.cache,
+      secrets: registry.secrets.cache,
+      nodes: registry.nodes.cache,
+    },
+    now: Date.now,
+  });
   const api = createApi({
+    serviceAccountTokens,
     registry,
     store,
     caches,

@@ -12,7 +12,7 @@ export const serviceAccountDefinition: ResourceDefinition<ServiceAccount> = {
   categories: [],
   namespaced: true,
   verbs: allVerbs,
-  subresources: [],
+  subresources: [{ name: "token", kind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, verbs: ["create"] }],
   selectableFields: {},
   returnsDeletedObject: true,
   columns: [
