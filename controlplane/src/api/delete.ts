@@ -1,4 +1,5 @@
 import { type DeleteOptions, TesseraError } from "@tessera/proto";
+import { type PropagationPolicy, propagationPolicies } from "../registry/deletion.ts";
 import type { DeleteRequest } from "../registry/stored-resource.ts";
 import { contentType, readBody } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -10,7 +11,6 @@ import { renderList, renderObject } from "./render.ts";
 import { successStatus } from "./status.ts";
 
 const deleteOptionsKind = { group: "", version: "v1", kind: "DeleteOptions" };
-const propagationPolicies = ["Background", "Foreground", "Orphan"];
 /** Objects that a deletion of many removes at the same time. */
 const deletesAtOnce = 32;
 
@@ -65,14 +65,6 @@ async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
 
 export function toDeleteRequest(options: DeleteOptions, query: URLSearchParams): DeleteRequest {
   const grace = query.get("gracePeriodSeconds");
-  const policy = options.propagationPolicy ?? query.get("propagationPolicy") ?? "Background";
-  if (!propagationPolicies.includes(policy)) {
-    const supported = propagationPolicies.map((each) => JSON.stringify(each)).join(", ");
-    throw new TesseraError(
-      "Invalid",
-      `DeleteOptions is invalid: propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: ${supported}`,
-    );
-  }
   const graceSeconds = options.gracePeriodSeconds ?? (grace === null ? undefined : parseCount(query, "gracePeriodSeconds"));
   if (graceSeconds !== undefined && graceSeconds < 0) {
     throw new TesseraError(
@@ -80,5 +72,26 @@ export function toDeleteRequest(options: DeleteOptions, query: URLSearchParams):
       `DeleteOptions is invalid: gracePeriodSeconds: Invalid value: ${graceSeconds}: must be greater than or equal to 0`,
     );
   }
-  return { graceSeconds, preconditions: options.preconditions, dryRun: parseDryRun(query, options.dryRun ?? []) };
+  return {
+    graceSeconds,
+    propagation: propagationOf(options, query),
+    preconditions: options.preconditions,
+    dryRun: parseDryRun(query, options.dryRun ?? []),
+  };
+}
+
+function propagationOf({ propagationPolicy, orphanDependents }: DeleteOptions, query: URLSearchParams): PropagationPolicy | undefined {
+  const policy = propagationPolicy ?? query.get("propagationPolicy") ?? undefined;
+  const refuse = (what: string) => new TesseraError("Invalid", `DeleteOptions is invalid: propagationPolicy: ${what}`);
+  if (orphanDependents !== undefined) {
+    if (policy !== undefined) throw refuse("Invalid value: orphanDependents and propagationPolicy cannot be both set");
+    return orphanDependents ? "Orphan" : "Background";
+  }
+  if (policy === undefined || isPropagationPolicy(policy)) return policy;
+  const supported = propagationPolicies.map((each) => JSON.stringify(each)).join(", ");
+  throw refuse(`Unsupported value: ${JSON.stringify(policy)}: supported values: ${supported}`);
+}
+
+function isPropagationPolicy(text: string): text is PropagationPolicy {
+  return (propagationPolicies as readonly string[]).includes(text);
 }

@@ -2,6 +2,7 @@ import type { ControlLoop } from "./control-loop.ts";
 import { cordonTaint } from "./cordon-taint.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
 import { expiredTokens } from "./expired-tokens.ts";
+import { garbageCollection } from "./garbage-collection.ts";
 import { namespaceDeletion } from "./namespace-deletion.ts";
 import { defaultServiceAccounts, rootCertificates } from "./namespaced-defaults.ts";
 import { lostPods, unboundPods } from "./pod-garbage.ts";
@@ -15,6 +16,7 @@ export type { ControllerDependencies } from "./dependencies.ts";
 export function createControllers(deps: ControllerDependencies): readonly ControlLoop[] {
   return [
     cordonTaint,
+    garbageCollection,
     namespaceDeletion,
     defaultServiceAccounts,
     rootCertificates,

@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Namespace, NamespaceCondition, ObjectMeta, Pod } from "@tessera/proto";
 import { TesseraError } from "@tessera/proto";
-import type { Resource } from "../registry/resource.ts";
 import type { CachedObject } from "../store/cache.ts";
 import { cacheLoop, changesOf, type Source } from "./cache-loop.ts";
 import { toTime } from "./clock.ts";
@@ -13,12 +12,6 @@ import { unless } from "./expected-errors.ts";
 const CONTENT_FINALIZER = "kubernetes";
 /** Names in a message; the rest is counted. */
 const NAMED_AT_MOST = 5;
-
-interface NamespacedResource {
-  /** Plural, as people know it. */
-  readonly name: string;
-  readonly resource: Pick<Resource<{ metadata?: ObjectMeta }>, "cache" | "remove">;
-}
 
 /** An object that is still there after its deletion was asked for. */
 interface Remaining {
@@ -32,25 +25,19 @@ interface Remaining {
  */
 export function namespaceDeletion({ registry, clock, log }: ControllerDependencies): ControlLoop {
   const { namespaces } = registry;
-  const contents: readonly NamespacedResource[] = [
-    { name: "pods", resource: registry.pods },
-    { name: "configmaps", resource: registry.configMaps },
-    { name: "secrets", resource: registry.secrets },
-    { name: "serviceaccounts", resource: registry.serviceAccounts },
-    { name: "leases", resource: registry.leases },
-  ];
+  const contents = registry.all().filter(({ definition }) => definition.namespaced);
   const isEnding = (name: string): boolean => {
     const namespace = namespaces.cache.get("", name)?.value;
     return namespace === undefined || namespace.metadata?.deletionTimestamp !== undefined;
   };
-  const contentSources: Source[] = contents.map(({ resource }) =>
-    changesOf(resource.cache, ({ namespace }) => (isEnding(namespace) ? [namespace] : [])),
+  const contentSources: Source[] = contents.map(({ cache }) =>
+    changesOf(cache, ({ namespace }) => (isEnding(namespace) ? [namespace] : [])),
   );
 
   /** Asks for the deletion of everything; returns what remains, which later events tell about. */
   async function empty(namespace: string): Promise<{ remaining: Remaining[]; errors: string[] }> {
     const errors: string[] = [];
-    for (const { name, resource } of contents) {
+    for (const resource of contents) {
       const present = [...resource.cache.list(namespace)].filter((object) => !object.value.metadata?.deletionTimestamp);
       await Promise.all(
         present.map(async (object) => {
@@ -58,13 +45,13 @@ export function namespaceDeletion({ registry, clock, log }: ControllerDependenci
             // Conflict: another object has the name by now; its event brings us back.
             await unless(["NotFound", "Conflict"], resource.remove(namespace, object.name, { uid: object.uid }));
           } catch (error) {
-            errors.push(`${name}/${object.name}: ${error instanceof Error ? error.message : String(error)}`);
+            errors.push(`${resource.definition.plural}/${object.name}: ${error instanceof Error ? error.message : String(error)}`);
           }
         }),
       );
     }
-    const remaining = contents.flatMap(({ name, resource }) =>
-      [...resource.cache.list(namespace)].map((object) => ({ resource: name, object })),
+    const remaining = contents.flatMap(({ definition, cache }) =>
+      [...cache.list(namespace)].map((object) => ({ resource: definition.plural, object })),
     );
     return { remaining, errors };
   }

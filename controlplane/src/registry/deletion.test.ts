@@ -16,7 +16,7 @@ function pod(change: Pod = {}): Pod {
 }
 
 function plan(current: Pod, graceSeconds?: number) {
-  return planDeletion(podDefinition.strategy, current, graceSeconds, nowMs);
+  return planDeletion(podDefinition.strategy, current, { graceSeconds }, nowMs);
 }
 
 test("a pod on a node gets its own grace", () => {
@@ -60,7 +60,29 @@ test("a finalizer keeps even a forced pod, with its deletion written down", () =
 
 test("a namespace becomes Terminating and waits for its content", () => {
   const current: Namespace = { metadata: { name: "a" }, spec: { finalizers: ["kubernetes"] }, status: { phase: "Active" } };
-  const deletion = planDeletion(namespaceDefinition.strategy, current, undefined, nowMs);
+  const deletion = planDeletion(namespaceDefinition.strategy, current, {}, nowMs);
   assert.equal(deletion.do === "write" && deletion.next.status?.phase, "Terminating");
   assert.equal(current.status?.phase, "Active");
+});
+
+for (const [propagation, before, after] of [
+  ["Foreground", [], ["foregroundDeletion"]],
+  ["Orphan", ["example.com/x"], ["example.com/x", "orphan"]],
+  ["Orphan", ["foregroundDeletion"], ["orphan"]],
+  [undefined, ["orphan"], ["orphan"]],
+] as const) {
+  test(`a wish for ${propagation} makes of finalizers [${before}] [${after}]`, () => {
+    const current = pod({ metadata: { finalizers: [...before] }, status: { phase: "Failed" } });
+    const deletion = planDeletion(podDefinition.strategy, current, { propagation }, nowMs);
+    assert.deepEqual([deletion.do, deletion.do === "write" && deletion.next.metadata?.finalizers], ["write", after]);
+  });
+}
+
+test("a later wish for Background no longer waits for dependents", () => {
+  const metadata = { deletionTimestamp: "2026-01-01T00:00:00Z", deletionGracePeriodSeconds: 0, finalizers: ["foregroundDeletion"] };
+  const current = pod({ metadata });
+  assert.equal(planDeletion(podDefinition.strategy, current, {}, nowMs).do, "nothing");
+  assert.equal(planDeletion(podDefinition.strategy, current, { propagation: "Background" }, nowMs).do, "remove");
+  const orphaned = planDeletion(podDefinition.strategy, current, { propagation: "Orphan" }, nowMs);
+  assert.deepEqual(orphaned.do === "write" && orphaned.next.metadata, { name: "web", ...metadata, finalizers: ["orphan"] });
 });

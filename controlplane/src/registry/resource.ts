@@ -1,5 +1,8 @@
 import type { ConfigMap, Lease, Namespace, Node, Pod, Secret, ServiceAccount } from "@tessera/proto";
 import type { ResourceCache } from "../store/cache.ts";
+import type { ApiObject } from "./definition.ts";
+import type { AnyDefinition } from "./definitions.ts";
+import type { DeletionWish } from "./deletion.ts";
 
 /**
  * In-process access to one resource for the parts of the control plane (scheduler, controllers, node sessions). What users send goes through
@@ -16,9 +19,20 @@ export interface Resource<T> {
    * which has no finalizers left is removed instead of written.
    */
   mutate(namespace: string, name: string, change: (current: T) => T | undefined, options?: { uid?: string }): Promise<T>;
-  /** Deletes as the API does (graceful for pods unless graceSeconds is 0; finalizers respected). NotFound is an error. */
-  remove(namespace: string, name: string, options?: { uid?: string; graceSeconds?: number }): Promise<void>;
+  /**
+   * Deletes as the API does (graceful for pods unless graceSeconds is 0; finalizers respected). NotFound is an error, and so is a Conflict with the
+   * uid or version that the object must have.
+   */
+  remove(namespace: string, name: string, options?: RemoveOptions): Promise<void>;
 }
+
+export interface RemoveOptions extends DeletionWish {
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
+/** A resource whose kind is only known at run time. */
+export type RegisteredResource = Resource<ApiObject> & { readonly definition: AnyDefinition };
 
 export interface Registry {
   readonly pods: Resource<Pod>;
@@ -28,4 +42,6 @@ export interface Registry {
   readonly secrets: Resource<Secret>;
   readonly serviceAccounts: Resource<ServiceAccount>;
   readonly leases: Resource<Lease>;
+  /** Every resource, for those that treat all alike. */
+  all(): readonly RegisteredResource[];
 }

@@ -3,12 +3,12 @@ import { type DeleteOptions, TesseraError } from "@tessera/proto";
 import type { CachedObject, ResourceCache } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
 import { type ApiObject, apiVersionOf, qualifiedResource, type ResourceDefinition } from "./definition.ts";
-import { planDeletion } from "./deletion.ts";
+import { type DeletionWish, planDeletion } from "./deletion.ts";
 import { encodeObject, storeKey } from "./encoding.ts";
 import { type Fault, invalidObject, joinFaults } from "./faults.ts";
 import type { NamespaceGate } from "./namespace-gate.ts";
 import { newObjectMeta, updatedObjectMeta, validateMeta, validateMetaUpdate } from "./object-meta.ts";
-import type { Resource } from "./resource.ts";
+import type { RemoveOptions, Resource } from "./resource.ts";
 import { StoredObject } from "./stored-object.ts";
 
 export interface StoredResourceDependencies<T extends ApiObject> {
@@ -32,8 +32,7 @@ export interface UpdateOptions extends WriteOptions {
   readonly faults?: readonly Fault[];
 }
 
-export interface DeleteRequest extends WriteOptions {
-  readonly graceSeconds?: number;
+export interface DeleteRequest extends WriteOptions, DeletionWish {
   readonly preconditions?: DeleteOptions["preconditions"];
 }
 
@@ -150,18 +149,15 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
     });
   }
 
-  async remove(namespace: string, name: string, options: { uid?: string; graceSeconds?: number } = {}): Promise<void> {
-    await this.deleteObject(namespace, name, {
-      graceSeconds: options.graceSeconds,
-      preconditions: options.uid === undefined ? undefined : { uid: options.uid },
-    });
+  async remove(namespace: string, name: string, { uid, resourceVersion, ...wish }: RemoveOptions = {}): Promise<void> {
+    await this.deleteObject(namespace, name, { ...wish, preconditions: { uid, resourceVersion } });
   }
 
   /** Deletes as far as grace and finalizers allow now. */
   async deleteObject(namespace: string, name: string, request: DeleteRequest = {}): Promise<WriteResult<T>> {
     return this.#modify(namespace, name, request, (current) => {
       this.#checkPreconditions(current, request.preconditions ?? {});
-      return planDeletion(this.definition.strategy, current.value, request.graceSeconds, this.#now());
+      return planDeletion(this.definition.strategy, current.value, request, this.#now());
     });
   }
 

@@ -54,6 +54,19 @@ describe("delete", () => {
     });
   }
 
+  it("says what is to become of dependents", async () => {
+    for (const [flags, policy] of [
+      [[], "Background"],
+      [["--cascade=foreground"], "Foreground"],
+      [["--cascade=orphan"], "Orphan"],
+    ] as const) {
+      await using server = await FakeServer.start();
+      server.on(`DELETE ${pods}/a`, { body: pod("a") });
+      await runTsctl(["delete", "pod", "a", "--wait=false", ...flags], { server });
+      assert.equal(JSON.parse(server.asked("DELETE")[0]?.body ?? "").propagationPolicy, policy);
+    }
+  });
+
   it("deletes what a selector chooses", async () => {
     await using server = await FakeServer.start();
     server

@@ -15,7 +15,11 @@ interface DeleteOptions {
   readonly ignoreNotFound: boolean;
   readonly nameOnly: boolean;
   readonly dryRun: string;
+  /** What becomes of dependents; undefined: the server's default. */
+  readonly cascade?: string;
 }
+
+const cascades = ["background", "foreground", "orphan"];
 
 export const deleteCommand = defineCommand<DeleteOptions>({
   name: "delete",
@@ -36,6 +40,7 @@ tsctl delete pods --field-selector status.phase=Failed`,
       .option("--no-wait", "return without waiting until they are gone")
       .option("--timeout <duration>", "how long to wait for each; 0: without an end", "0")
       .option("--ignore-not-found", "an object that does not exist is no error")
+      .option("--cascade <policy>", "objects that these own go after them (background), before them (foreground), or stay (orphan)")
       .option("--dry-run <where>", 'change nothing: "client" shows what would be deleted, "server" asks the server')
       .option("-o, --output <format>", '"name": print the names only'),
   parse: (words, flags) => ({
@@ -47,8 +52,10 @@ tsctl delete pods --field-selector status.phase=Failed`,
     ignoreNotFound: flag.isSet(flags["ignoreNotFound"]),
     nameOnly: flags["output"] === "name",
     dryRun: flag.text(flags["dryRun"]) ?? "none",
+    cascade: flag.text(flags["cascade"]),
   }),
-  validate: ({ selection, gracePeriodSeconds, force, dryRun }) => [
+  validate: ({ selection, gracePeriodSeconds, force, dryRun, cascade }) => [
+    ...(cascade === undefined || cascades.includes(cascade) ? [] : [`--cascade=${cascade} is not known; it can be ${cascades.join(", ")}`]),
     ...selectionFaults(selection, "delete"),
     ...(force && gracePeriodSeconds !== undefined && gracePeriodSeconds > 0
       ? ["--force has no grace period; leave --grace-period out"]
@@ -83,8 +90,9 @@ tsctl delete pods --field-selector status.phase=Failed`,
 
 /** Its uid, or "missing" when it is not there and need not be. */
 async function mark(doomed: Chosen, options: DeleteOptions, context: CommandContext): Promise<string | undefined> {
-  const { gracePeriodSeconds, dryRun, ignoreNotFound } = options;
-  const asked = { gracePeriodSeconds, ...(dryRun === "server" ? { dryRun: ["All"] } : {}) };
+  const { gracePeriodSeconds, dryRun, ignoreNotFound, cascade } = options;
+  const propagation = cascade === undefined ? {} : { propagationPolicy: `${cascade.charAt(0).toUpperCase()}${cascade.slice(1)}` };
+  const asked = { gracePeriodSeconds, ...propagation, ...(dryRun === "server" ? { dryRun: ["All"] } : {}) };
   try {
     return await requestDeletion(doomed, asked, await context.cluster(), context);
   } catch (error) {

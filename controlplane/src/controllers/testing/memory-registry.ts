@@ -10,7 +10,9 @@ import {
   type ServiceAccount,
   TesseraError,
 } from "@tessera/proto";
-import type { Registry, Resource } from "../../registry/resource.ts";
+import type { ResourceDefinition } from "../../registry/definition.ts";
+import { definitions } from "../../registry/definitions.ts";
+import type { RegisteredResource, Registry, Resource } from "../../registry/resource.ts";
 import type { CachedObject, CacheEvent, ResourceCache } from "../../store/cache.ts";
 
 interface ApiObject {
@@ -22,16 +24,21 @@ interface ApiObject {
 /** A Registry without etcd, for tests of parts that only read caches and write objects. Its revisions are one counter over all resources. */
 export class MemoryRegistry implements Registry {
   readonly #revision = { value: 0 };
-  readonly pods = new MemoryResource<Pod>("pods", this.#revision, (pod) => Boolean(pod.spec?.nodeName));
-  readonly nodes = new MemoryResource<Node>("nodes", this.#revision);
-  readonly namespaces = new MemoryResource<Namespace>("namespaces", this.#revision);
-  readonly configMaps = new MemoryResource<ConfigMap>("configmaps", this.#revision);
-  readonly secrets = new MemoryResource<Secret>("secrets", this.#revision);
-  readonly serviceAccounts = new MemoryResource<ServiceAccount>("serviceaccounts", this.#revision);
-  readonly leases = new MemoryResource<Lease>("leases", this.#revision);
+  readonly pods = new MemoryResource<Pod>(definitions.pods, this.#revision, (pod) => Boolean(pod.spec?.nodeName));
+  readonly nodes = new MemoryResource<Node>(definitions.nodes, this.#revision);
+  readonly namespaces = new MemoryResource<Namespace>(definitions.namespaces, this.#revision);
+  readonly configMaps = new MemoryResource<ConfigMap>(definitions.configMaps, this.#revision);
+  readonly secrets = new MemoryResource<Secret>(definitions.secrets, this.#revision);
+  readonly serviceAccounts = new MemoryResource<ServiceAccount>(definitions.serviceAccounts, this.#revision);
+  readonly leases = new MemoryResource<Lease>(definitions.leases, this.#revision);
 
   get revision(): number {
     return this.#revision.value;
+  }
+
+  all(): readonly RegisteredResource[] {
+    const { pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases } = this;
+    return [pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases].map((each) => each as unknown as RegisteredResource);
   }
 }
 
@@ -39,10 +46,10 @@ export class MemoryResource<T extends ApiObject> implements Resource<T> {
   readonly cache: MemoryCache<T>;
   /** Called before each write; throw from it to make the write fail. */
   beforeWrite: (object: T) => void | Promise<void> = () => {};
-  readonly #resource: string;
+  readonly definition: ResourceDefinition<T>;
   readonly #isGraceful: (object: T) => boolean;
-  constructor(resource: string, revision: { value: number }, isGraceful: (object: T) => boolean = () => false) {
-    this.#resource = resource;
+  constructor(definition: ResourceDefinition<T>, revision: { value: number }, isGraceful: (object: T) => boolean = () => false) {
+    this.definition = definition;
     this.#isGraceful = isGraceful;
     this.cache = new MemoryCache<T>(revision);
   }
@@ -50,7 +57,7 @@ export class MemoryResource<T extends ApiObject> implements Resource<T> {
   async create(object: T): Promise<T> {
     await this.beforeWrite(object);
     const { namespace = "", name = "" } = object.metadata ?? {};
-    if (this.cache.get(namespace, name)) throw new TesseraError("AlreadyExists", `${this.#resource} "${name}" already exists`);
+    if (this.cache.get(namespace, name)) throw new TesseraError("AlreadyExists", `${this.definition.plural} "${name}" already exists`);
     const metadata = { ...object.metadata, uid: randomUUID(), creationTimestamp: new Date().toISOString(), generation: 1 };
     return this.cache.put({ ...object, metadata });
   }
@@ -92,7 +99,8 @@ export class MemoryResource<T extends ApiObject> implements Resource<T> {
 
   #current(namespace: string, name: string, uid: string | undefined): CachedObject<T> {
     const current = this.cache.get(namespace, name);
-    if (!current || (uid !== undefined && uid !== current.uid)) throw new TesseraError("NotFound", `${this.#resource} "${name}" not found`);
+    if (!current || (uid !== undefined && uid !== current.uid))
+      throw new TesseraError("NotFound", `${this.definition.plural} "${name}" not found`);
     return current;
   }
 }
