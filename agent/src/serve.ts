@@ -10,9 +10,10 @@ import { CredentialsFolder } from "./credentials/node-credentials.ts";
 import { CertificateRenewal } from "./credentials/renewal.ts";
 import { LocalImageStore, type RegistrySettings } from "./images/index.ts";
 import { lockFolder } from "./lock-file.ts";
+import { readCapacity } from "./node-capacity.ts";
 import type { NodeFacts } from "./node-facts.ts";
 import { dataPaths, sandboxesFolder } from "./paths.ts";
-import { readCapacity, readIdentity } from "./session/node-status.ts";
+import { readIdentity } from "./session/node-status.ts";
 import type { ServeSettings } from "./settings.ts";
 
 /** Runs a node's agent until SIGTERM or SIGINT. */
@@ -63,7 +64,7 @@ async function readFacts(settings: ServeSettings): Promise<NodeFacts> {
     name: settings.nodeName,
     hostname: hostname(),
     addresses: [settings.nodeAddress],
-    ...(await readCapacity()),
+    ...(await readCapacity(settings.swapBehavior)),
     podPidsLimit: settings.podPidsLimit === 0 ? undefined : settings.podPidsLimit,
     logMaxBytes: settings.logMaxBytes,
     logMaxFiles: settings.logMaxFiles,

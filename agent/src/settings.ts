@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { Option } from "commander";
+import type { SwapBehavior } from "./node-capacity.ts";
 
 /** What `serve` can be told; each is one command line flag. */
 export interface ServeSettings {
@@ -18,6 +19,7 @@ export interface ServeSettings {
   readonly nativeDir: string;
   readonly copyTools: string;
   readonly podPidsLimit: number;
+  readonly swapBehavior: SwapBehavior;
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
   readonly registryCa: string | undefined;
@@ -78,6 +80,9 @@ export const SERVE_OPTIONS: readonly Option[] = [
   NATIVE_DIR,
   new Option("--copy-tools <file>", "static busybox whose tar and test serve `cp` in images without them").default("/bin/busybox"),
   number("--pod-pids-limit <count>", "most processes and threads of one pod, 0 for no limit", 4096, 0),
+  new Option("--swap-behavior <behavior>", "whether Burstable pods may swap, each in proportion to the memory it requests")
+    .choices(["NoSwap", "LimitedSwap"])
+    .default("NoSwap"),
   number("--log-max-bytes <bytes>", "a container's log is rotated beyond this size", 10 << 20, 4096),
   number("--log-max-files <count>", "files kept of each container's log", 5, 1),
   new Option("--registry-ca <file>", "PEM certificates of authorities that registries are trusted by, besides the system's"),

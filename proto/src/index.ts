@@ -1,4 +1,16 @@
 export type * from "../gen/api.ts";
+export {
+  type ContainerTuning,
+  containerTuning,
+  type DeviceLimit,
+  type DeviceRate,
+  pausedContainers,
+  type TuningFault,
+  tuningFaults,
+  type Ulimit,
+  type UlimitName,
+  ulimitNames,
+} from "./container-tuning.ts";
 export { isCancellation, type StatusReason, TesseraError } from "./error.ts";
 export { type ManifestDocument, type Position, parseManifest } from "./manifest.ts";
 export {

@@ -124,6 +124,7 @@ export class Binding {
   readonly removeTree: Call<[path: string, budget: number, done: [number]]>;
   readonly unmountBelow: Call<[path: string]>;
   readonly mountTmpfs: Call<[path: string, sizeBytes: number, mode: number]>;
+  readonly mountHugepages: Call<[path: string, pageBytes: number, mode: number]>;
   readonly networkEnsureNode: Call<[spec: object, mtu: [number]]>;
   readonly networkSetPeers: Call<[vxlan: string, source: string, peers: readonly object[], count: number]>;
   readonly networkRemoveNode: Call<[bridge: string, vxlan: string]>;
@@ -164,6 +165,7 @@ export class Binding {
     this.removeTree = this.#call("ts_remove_tree", [text, "uint32_t", out("int32_t")]);
     this.unmountBelow = this.#call("ts_unmount_below", [text]);
     this.mountTmpfs = this.#call("ts_mount_tmpfs", [text, "int64_t", "uint32_t"]);
+    this.mountHugepages = this.#call("ts_mount_hugepages", [text, "int64_t", "uint32_t"]);
     this.networkEnsureNode = this.#call("ts_network_ensure_node", [koffi.pointer(structs.ts_node_network), out("int32_t")]);
     this.networkSetPeers = this.#call("ts_network_set_peers", [text, text, koffi.pointer(structs.ts_peer), "uint32_t"]);
     this.networkRemoveNode = this.#call("ts_network_remove_node", [text, text]);

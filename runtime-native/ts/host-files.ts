@@ -11,6 +11,8 @@ export interface HostFiles {
   /** Lazily unmounts everything mounted at or below `path` in this mount namespace, deepest first. */
   unmountBelow(path: string): Promise<void>;
   mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode: number }): Promise<void>;
+  /** A file system whose files are made of huge pages of this size. */
+  mountHugepages(path: string, options: { readonly pageBytes: number; readonly mode: number }): Promise<void>;
 }
 
 export interface LayerEntryAttributes {

@@ -1,9 +1,10 @@
 /** Limits of containers as the kernel keeps them, on cgroup v1 and v2 alike. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { NativeHostFiles } from "./native-host-files.ts";
 import { Collected, hasController, Node, nativeDir, until } from "./native-runtime-fixture.ts";
 import { type Resources, type Rlimit, RuntimeError } from "./runtime.ts";
 
@@ -149,6 +150,20 @@ test("huge pages are limited by size, or refused where the kernel does not count
   } finally {
     writeFileSync(pool, before);
   }
+});
+
+test("a volume of huge pages is one", async () => {
+  const [size] = readdirSync("/sys/kernel/mm/hugepages");
+  const pageBytes = Number(/\d+/.exec(size ?? "")) * 1024;
+  if (pageBytes === 0) return;
+  const folder = join(node.folder, "hugepages");
+  mkdirSync(folder);
+  const files = new NativeHostFiles({ library: node.library });
+  await files.mountHugepages(folder, { pageBytes, mode: 0o1777 });
+  assert.equal(statfsSync(folder).bsize, pageBytes);
+  assert.equal(statSync(folder).mode & 0o7777, 0o1777);
+  await files.unmountBelow(folder);
+  await assert.rejects(files.mountHugepages(folder, { pageBytes: 3, mode: 0o700 }), /mount: hugetlbfs at .*pagesize=3/);
 });
 
 describe("pause", () => {

@@ -279,7 +279,7 @@ describe("NativeHostFiles", () => {
 
     test("a tmpfs is not mounted through a link", async () => {
       await symlink(join(folder, "outside"), join(folder, "link"));
-      await assert.rejects(files.mountTmpfs(join(folder, "link"), { mode: 0o755 }), { step: "open folder for tmpfs" });
+      await assert.rejects(files.mountTmpfs(join(folder, "link"), { mode: 0o755 }), { step: "open folder to mount on" });
     });
   });
 });

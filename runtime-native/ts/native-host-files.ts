@@ -46,6 +46,11 @@ export class NativeHostFiles implements HostFiles {
     refuseNul(path, "mount tmpfs");
     await this.#binding.mountTmpfs(path, options.sizeBytes ?? 0, options.mode);
   }
+
+  async mountHugepages(path: string, options: { readonly pageBytes: number; readonly mode: number }): Promise<void> {
+    refuseNul(path, "mount huge pages");
+    await this.#binding.mountHugepages(path, options.pageBytes, options.mode);
+  }
 }
 
 class NativeLayerWriter implements LayerWriter {

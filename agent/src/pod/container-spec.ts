@@ -12,6 +12,7 @@ import type { PodFacts } from "../process/fields.ts";
 import { imageVolumePaths } from "../process/image-volumes.ts";
 import { containerMounts, type GivenFile } from "../process/mounts.ts";
 import { containerResources, oomScoreAdj } from "../process/resources.ts";
+import { annotatedLimits } from "../process/tuning.ts";
 import type { ResolvedUser } from "../process/user.ts";
 import type { PreparedVolume } from "../volumes/volume.ts";
 import { attemptId } from "./record.ts";
@@ -69,6 +70,7 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const { upper, work, mountpoint } = paths;
   const variables = ownVariables(inputs);
   const capabilities = containerCapabilities(context);
+  const { resources, ...annotated } = annotatedLimits(want.pod, spec);
   return {
     id: attemptId(container.name, attempt),
     process: processWith(variables, inputs),
@@ -78,7 +80,8 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),
     privileged,
     seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
-    resources: containerResources(spec),
+    resources: { ...containerResources(spec, { pod: want.pod, node }), ...resources },
+    ...annotated,
     pid,
     init: false,
     stdin: spec.stdin ?? false,

@@ -31,7 +31,18 @@ export interface PodReports {
 
 /** All that pod workers use. */
 export interface PodDependencies {
-  readonly runtime: Pick<Runtime, "createSandbox" | "startContainer" | "signalContainer" | "removeContainer" | "removeSandbox" | "exec">;
+  readonly runtime: Pick<
+    Runtime,
+    | "createSandbox"
+    | "startContainer"
+    | "signalContainer"
+    | "removeContainer"
+    | "removeSandbox"
+    | "exec"
+    | "pauseContainer"
+    | "resumeContainer"
+    | "setContainerCpus"
+  >;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns">;
   readonly hostFiles: Pick<HostFiles, "removeTree">;
   readonly images: Pick<ImageStore & ImagePuller, "resolve" | "mayUse" | "proveRights" | "prepareRootfs" | "pull">;

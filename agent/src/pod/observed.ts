@@ -43,6 +43,8 @@ export type ObservedState =
       /** Whether its postStart hook is still to be run or to end. */
       readonly postStart: "due" | "done" | "failed";
       readonly probes: ProbeVerdict;
+      /** It stands still until it is resumed. */
+      readonly paused: boolean;
       /** When its stop began, with the preStop hook if it has one; when it got its stop signal, and when it was killed. */
       readonly stoppingSinceMs: number | undefined;
       readonly hasRunPreStop: boolean;

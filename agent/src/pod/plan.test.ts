@@ -27,6 +27,7 @@ const NEW: ObservedPod = {
 /** Of a running container: nothing is due and no probe has anything to say. */
 const STEADY = {
   postStart: "done",
+  paused: false,
   probes: { started: true, ready: true, failed: undefined },
   stoppingSinceMs: undefined,
   hasRunPreStop: false,
@@ -47,7 +48,7 @@ const exitOf = (exitCode: number, finishedAtMs = NOW, startedAtMs = NOW - 1000):
 const observed = (state: ObservedState, more: Partial<ObservedContainer> = {}): ObservedContainer => {
   return { attempt: 0, prepared: -1, backoffMs: 0, state, ...more };
 };
-const running = (more: { stoppedAtMs?: number; killedAtMs?: number; image?: string } = {}) =>
+const running = (more: { stoppedAtMs?: number; killedAtMs?: number; image?: string; paused?: boolean } = {}) =>
   observed({ is: "running", startedAtMs: 1, image: "app", stoppedAtMs: undefined, killedAtMs: undefined, ...STEADY, ...more });
 const exited = (exitCode: number, more: Partial<ObservedContainer> = {}, forgotten = true) =>
   observed({ is: "exited", exit: exitOf(exitCode), forgotten }, more);
@@ -108,6 +109,36 @@ const cases: Case[] = [
     steps: ["startContainer main", "prepareContainer side"],
   },
   { name: "does nothing for a pod that is as it should be", have: { ...UP, ...containers({ main: running() }) }, steps: [] },
+  {
+    name: "pauses what is to stand still, and nothing else",
+    pod: pod("a", { containers: [container("main"), container("side")] }, { annotations: { "tessera.dev/paused": "side" } }),
+    have: { ...UP, ...containers({ main: running(), side: running() }) },
+    steps: ["pauseContainer side"],
+  },
+  {
+    name: "leaves alone what stands still as it should",
+    pod: pod("a", {}, { annotations: { "tessera.dev/paused": "true" } }),
+    have: { ...UP, ...containers({ main: running({ paused: true }) }) },
+    steps: [],
+  },
+  {
+    name: "resumes what is no longer to stand still",
+    have: { ...UP, ...containers({ main: running({ paused: true }) }) },
+    steps: ["resumeContainer main"],
+  },
+  {
+    name: "resumes what is to be stopped, before its hook and its signal",
+    pod: deleted(pod("a", { containers: [container("main", { lifecycle: { preStop: { exec: { command: ["bye"] } } } })] }), 30),
+    have: { ...UP, ...containers({ main: running({ paused: true }) }) },
+    steps: ["resumeContainer main"],
+    wakeAtMs: NOW + 30_000,
+  },
+  {
+    name: "kills what could not be resumed when its grace is over",
+    pod: deleted(pod("a"), 30),
+    have: { ...UP, killAtMs: NOW, ...containers({ main: running({ paused: true }) }) },
+    steps: ["signalContainer main"],
+  },
   {
     name: "updates a stale volume of a running pod",
     pod: WITH_VOLUME,

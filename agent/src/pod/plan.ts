@@ -189,6 +189,8 @@ function planRunning(want: WantedPod, container: WantedContainer, draft: Draft, 
     planStop(want, container, draft, { because: "its stop has begun" });
   } else if (state.postStart === "due") {
     draft.add({ do: "runPostStart", container: name, attempt, because: "it has started" });
+  } else if (want.paused.includes(name) !== state.paused) {
+    draft.add({ do: state.paused ? "resumeContainer" : "pauseContainer", container: name, attempt, because: "the pod says so" });
   }
 }
 

@@ -385,6 +385,34 @@ describe("pods on a node", () => {
     assert.equal(phase("uid-a"), "Running");
   });
 
+  it("pauses containers as the pod says, tells it, forgets it with no agent, and can stop them", async () => {
+    const annotated = (paused: string) => pod("a", {}, { annotations: { "tessera.dev/paused": paused } });
+    const condition = () => status("uid-a")?.conditions?.find(({ type }) => type === "tessera.dev/Paused");
+    pods.assign(pod("a"));
+    await running("uid-a");
+    assert.equal(condition(), undefined);
+    pods.assign(annotated("true"));
+    await until(() => condition()?.status === "True", seen);
+    assert.equal(condition()?.message, "containers that stand still: [main]");
+    assert.equal(main("uid-a")?.ready, false);
+    assert.equal(phase("uid-a"), "Running");
+    await pods.stop();
+    pods = await node.agent();
+    pods.assign(annotated("false"));
+    await running("uid-a");
+    assert.equal(condition()?.status, "False");
+    pods.assign(annotated("main"));
+    await until(() => condition()?.status === "True", seen);
+    assert.deepEqual(
+      node.events.map((event) => event.reason),
+      ["Pulled", "Created", "Started", "Paused", "Resumed", "Paused"],
+    );
+    pods.assign(deleted(annotated("main"), 30));
+    await until(() => node.gone.has("uid-a"), seen);
+    assert.equal(main("uid-a")?.state?.terminated?.exitCode, 143);
+    assert.deepEqual(await node.leftovers(), []);
+  });
+
   it("finds its pods again after being killed and restarts none", async () => {
     pods.assign(pod("a"));
     await running("uid-a");

@@ -34,6 +34,8 @@ export const Condition = {
   containersReady: "ContainersReady",
   ready: "Ready",
   podScheduled: "PodScheduled",
+  /** Not one of Kubernetes': containers stand still because an annotation says so. */
+  paused: "tessera.dev/Paused",
 } as const;
 
 /** Reasons of pod conditions that are not True. */
@@ -59,6 +61,9 @@ export const EventReason = {
   created: "Created",
   started: "Started",
   killing: "Killing",
+  /** Not ones of Kubernetes'. */
+  paused: "Paused",
+  resumed: "Resumed",
   unhealthy: "Unhealthy",
   failedPostStart: "FailedPostStartHook",
   failedPreStop: "FailedPreStopHook",

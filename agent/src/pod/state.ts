@@ -28,6 +28,7 @@ interface RunningAttempt {
   startedAtMs: number;
   postStart: "due" | "done" | "failed";
   probes: ProbeVerdict;
+  paused: boolean;
   stoppingSinceMs: number | undefined;
   hasRunPreStop: boolean;
   stoppedAtMs: number | undefined;
@@ -107,6 +108,7 @@ export class PodState implements ObservedPod {
     if (found?.phase === "running") {
       const before = statusBefore(this.record, name, container.attempt);
       this.#enterRunning(name, found.startedAtMs, verdictAgain(this.#spec(name), before));
+      this.notePaused(name, found.paused ?? false);
     } else if (found?.phase === "exited") this.noteExited(name, toExit(container.attempt, found));
     else if (container.startedAtMs !== undefined) this.noteExited(name, lostExit(container, nowMs));
     else this.#unclear.add(name);
@@ -197,7 +199,7 @@ export class PodState implements ObservedPod {
     const hasHook = this.#spec(name).lifecycle?.postStart !== undefined;
     const postStart = hasHook && !container.hasRunPostStart ? "due" : "done";
     const notStopping = { stoppingSinceMs: undefined, hasRunPreStop: false, stoppedAtMs: undefined, killedAtMs: undefined };
-    this.#running.set(name, { startedAtMs, postStart, probes, ...notStopping });
+    this.#running.set(name, { startedAtMs, postStart, probes, paused: false, ...notStopping });
   }
 
   #spec(name: string): Container {
@@ -205,11 +207,16 @@ export class PodState implements ObservedPod {
     return [...initContainers, ...containers, ...ephemeralContainers].find((container) => container.name === name) ?? {};
   }
 
-  /** The containers that there is anything to probe of. */
+  notePaused(name: string, paused: boolean): void {
+    const running = this.#running.get(name);
+    if (running !== undefined) running.paused = paused;
+  }
+
+  /** The containers that there is anything to probe of: one that stands still would fail every probe. */
   probed(want: WantedPod): ProbedContainer[] {
     return [...want.init, ...want.apps].flatMap(({ name, spec }) => {
       const running = this.#running.get(name);
-      if (running?.postStart !== "done") return [];
+      if (running?.postStart !== "done" || running.paused) return [];
       const { startedAtMs, probes, stoppingSinceMs } = running;
       const isStopping = stoppingSinceMs !== undefined || want.desire.is !== "run";
       return [{ name, attempt: this.container(name).attempt, startedAtMs, spec, verdict: probes, isStopping }];

@@ -141,10 +141,22 @@ function conditions(
     { type: Condition.containersReady, ...readiness },
   ];
   const before = record.status?.conditions ?? want.pod.status?.conditions ?? [];
+  const paused = pausedCondition(inputs);
+  if (paused.status === "True" || before.some(({ type }) => type === paused.type)) wanted.push(paused);
   return wanted.map((condition) => {
     const earlier = before.find((one) => one.type === condition.type && one.status === condition.status);
     return { ...condition, lastTransitionTime: earlier?.lastTransitionTime ?? toApiTime(nowMs) };
   });
+}
+
+/** There from the first pause on. */
+function pausedCondition({ want, have }: StatusInputs): { type: string; status: string; reason?: string; message?: string } {
+  const names = allContainers(want).flatMap(({ name }) => {
+    const state = have.containers.get(name)?.state;
+    return state?.is === "running" && state.paused ? [name] : [];
+  });
+  if (names.length === 0) return { type: Condition.paused, status: "False" };
+  return { type: Condition.paused, status: "True", reason: "Paused", message: `containers that stand still: [${names.join(" ")}]` };
 }
 
 /** Whether the conditions that others set, and that the pod asks for, are all there and True. */
@@ -198,7 +210,7 @@ function ephemeralStatus(container: WantedContainer, inputs: StatusInputs): Cont
 
 function isReady(container: WantedContainer, have: ObservedPod): boolean {
   const state = have.containers.get(container.name)?.state;
-  return state?.is === "running" && state.postStart === "done" && state.probes.ready;
+  return state?.is === "running" && state.postStart === "done" && state.probes.ready && !state.paused;
 }
 
 /** How the attempt before ended; while a container waits for its restart that is the one it waits after. */

@@ -20,6 +20,9 @@ export type PodStep = { readonly because: string } & (
       /** Words for the Event, if nothing was told of the stop before. */
       readonly tell: string;
     }
+  /** Lets the container stand still, or go on. */
+  | { readonly do: "pauseContainer"; readonly container: string; readonly attempt: number }
+  | { readonly do: "resumeContainer"; readonly container: string; readonly attempt: number }
   /** Removes what the runtime and the disk hold of an attempt that has ended or never got to run. Its log stays. */
   | { readonly do: "forgetContainer"; readonly container: string; readonly attempt: number }
   | { readonly do: "removeSandbox" }

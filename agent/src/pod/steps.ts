@@ -237,6 +237,28 @@ const EXECUTORS: Executors = {
     state.noteSignalled(name, kind, clock.now());
   },
 
+  async pauseContainer({ container: name, attempt }, { want, state, runtime, emit }) {
+    await runtime.pauseContainer(want.uid, attemptId(name, attempt));
+    state.notePaused(name, true);
+    emit({
+      type: "Normal",
+      reason: EventReason.paused,
+      message: `Paused container ${name}`,
+      fieldPath: fieldPathOf(wantedContainer(want, name)),
+    });
+  },
+
+  async resumeContainer({ container: name, attempt }, { want, state, runtime, emit }) {
+    await runtime.resumeContainer(want.uid, attemptId(name, attempt));
+    state.notePaused(name, false);
+    emit({
+      type: "Normal",
+      reason: EventReason.resumed,
+      message: `Resumed container ${name}`,
+      fieldPath: fieldPathOf(wantedContainer(want, name)),
+    });
+  },
+
   async forgetContainer({ container: name, attempt }, { want, state, folders, runtime, hostFiles }) {
     await runtime.removeContainer(want.uid, attemptId(name, attempt));
     await hostFiles.removeTree(attemptFolders(folders, name, attempt).root);

@@ -28,7 +28,8 @@ export function planStop(want: WantedPod, container: WantedContainer, draft: Dra
   if (killedAtMs === undefined) {
     const sinceMs = state.stoppingSinceMs ?? draft.nowMs;
     const killDueMs = order.killAtMs ?? sinceMs + (order.graceSeconds ?? want.graceSeconds) * 1000;
-    if (hasHookToRun(container, state) && draft.nowMs < killDueMs) planPreStop(container, draft, attempt, killDueMs, order);
+    if (state.paused && draft.nowMs < killDueMs) planResume(container, draft, attempt, killDueMs);
+    else if (hasHookToRun(container, state) && draft.nowMs < killDueMs) planPreStop(container, draft, attempt, killDueMs, order);
     else planSignal(container, draft, attempt, state, killDueMs, order);
     return false;
   }
@@ -36,6 +37,12 @@ export function planStop(want: WantedPod, container: WantedContainer, draft: Dra
   if (draft.nowMs >= killedAtMs + KILL_TAKES_AT_MOST_MS) return true;
   draft.wakeAt(killedAtMs + KILL_TAKES_AT_MOST_MS);
   return false;
+}
+
+/** What stands still neither runs its hook nor hears the signal. */
+function planResume({ name }: WantedContainer, draft: Draft, attempt: number, killDueMs: number): void {
+  draft.add({ do: "resumeContainer", container: name, attempt, because: "it is to be stopped" });
+  draft.wakeAt(killDueMs);
 }
 
 function hasHookToRun({ spec }: WantedContainer, state: RunningState): boolean {

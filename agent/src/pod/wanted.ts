@@ -1,5 +1,13 @@
-import type { Container, ContainerStatus, EphemeralContainer, Pod, PodStatus } from "@tessera/proto";
-import { TesseraError } from "@tessera/proto";
+import {
+  type Container,
+  type ContainerStatus,
+  type EphemeralContainer,
+  type Pod,
+  type PodSpec,
+  type PodStatus,
+  pausedContainers,
+  TesseraError,
+} from "@tessera/proto";
 
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
@@ -36,6 +44,8 @@ export interface WantedPod {
   readonly deadlineSeconds: number | undefined;
   readonly hostNetwork: boolean;
   readonly volumes: readonly string[];
+  /** Names of containers that are to stand still. */
+  readonly paused: readonly string[];
   /** In the order in which they start. */
   readonly init: readonly WantedContainer[];
   readonly apps: readonly WantedContainer[];
@@ -62,11 +72,16 @@ export function toWanted(pod: Pod, released: boolean): WantedPod {
     deadlineSeconds: spec.activeDeadlineSeconds,
     hostNetwork: spec.hostNetwork ?? false,
     volumes: (spec.volumes ?? []).map((volume) => volume.name ?? ""),
+    paused: pausedContainers(pod.metadata?.annotations, containerNames(spec)),
     init: (spec.initContainers ?? []).map((container) => toWantedInit(container, policy)),
     apps: (spec.containers ?? []).map((container) => toWantedContainer(container, "app", policy)),
     ephemeral: (spec.ephemeralContainers ?? []).map(toWantedEphemeral),
     pod,
   };
+}
+
+function containerNames(spec: PodSpec): string[] {
+  return [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map((container) => container.name ?? "");
 }
 
 function toDesire(pod: Pod, graceSeconds: number): Desire {

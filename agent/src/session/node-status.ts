@@ -1,7 +1,8 @@
 import { readFile, statfs } from "node:fs/promises";
-import { arch, availableParallelism, release } from "node:os";
+import { arch, release } from "node:os";
 import { canonicalQuantity, type NodeCondition, type NodeStatus, VERSION } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
+import { formatBytes, hugepagesName } from "../hugepages.ts";
 import type { LocalImage } from "../images/index.ts";
 import type { NodeFacts } from "../node-facts.ts";
 
@@ -40,14 +41,6 @@ export async function readIdentity(dataDir: string): Promise<NodeIdentity> {
   };
 }
 
-/** The node's memory by /proc/meminfo and its processors. */
-export async function readCapacity(): Promise<{ cpuMillis: number; memoryBytes: number }> {
-  const meminfo = await readFile("/proc/meminfo", "utf8");
-  const kilobytes = /^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1];
-  if (kilobytes === undefined) throw new Error("/proc/meminfo has no MemTotal");
-  return { cpuMillis: availableParallelism() * 1000, memoryBytes: Number(kilobytes) * 1024 };
-}
-
 export interface NodeStatusInputs {
   readonly node: NodeFacts;
   readonly identity: NodeIdentity;
@@ -65,10 +58,12 @@ export function nodeStatus({ node, identity, images, networkFailure, before, now
     memory: `${Math.floor(node.memoryBytes / 1024)}Ki`,
     "ephemeral-storage": `${Math.floor(identity.ephemeralStorageBytes / 1024)}Ki`,
     pods: String(MAX_PODS),
+    ...Object.fromEntries(node.hugepages.map(({ pageBytes, count }) => [hugepagesName(pageBytes), formatBytes(pageBytes * count)])),
   };
+  const hugepageBytes = node.hugepages.reduce((total, { pageBytes, count }) => total + pageBytes * count, 0);
   const allocatable = {
     ...capacity,
-    memory: `${Math.max(0, Math.floor((node.memoryBytes - RESERVED_MEMORY_BYTES) / 1024))}Ki`,
+    memory: `${Math.max(0, Math.floor((node.memoryBytes - RESERVED_MEMORY_BYTES - hugepageBytes) / 1024))}Ki`,
     "ephemeral-storage": `${Math.floor((identity.ephemeralStorageBytes * 0.9) / 1024)}Ki`,
   };
   return {

@@ -11,10 +11,11 @@ import { Agent } from "../agent.ts";
 import { systemClock } from "../clock.ts";
 import { LocalImageStore } from "../images/index.ts";
 import { type InventoryItem, takeInventory } from "../inventory.ts";
+import { readCapacity } from "../node-capacity.ts";
 import { sandboxesFolder } from "../paths.ts";
 import { TEST_NODE, until } from "../pod/testing/harness.ts";
 import { FakeControlPlane } from "../session/fake-control-plane.ts";
-import { readCapacity, readIdentity } from "../session/node-status.ts";
+import { readIdentity } from "../session/node-status.ts";
 
 const NATIVE_DIR = resolve(import.meta.dirname, "../../../dist");
 /** The image that the repository builds from Debian's busybox-static. */

@@ -45,7 +45,21 @@ describe("volumes", () => {
     assert.deepEqual(await readdir(source), ["kept"]);
     const { mode, gid } = await stat(source);
     assert.deepEqual([mode & 0o7777, gid], [0o2777, 2000]);
-    await refused({ emptyDir: { medium: "HugePages" } }, "Invalid", /medium "HugePages"/);
+    await refused({ emptyDir: { medium: "Disk" } }, "Invalid", /medium "Disk" does not exist/);
+  });
+
+  it("are made of the huge pages that the pod asks for", async () => {
+    const asking = (...sizes: string[]) => ({
+      containers: [{ name: "main", resources: { limits: Object.fromEntries(sizes.map((size) => [`hugepages-${size}`, "1Gi"])) } }],
+    });
+    const setUpPages = (medium: string, ...sizes: string[]) => setUp({ emptyDir: { medium } }, asking(...sizes));
+    const { source } = await setUpPages("HugePages", "2Mi");
+    assert.ok(hostFiles.mounted.has(source));
+    await setUpPages("HugePages-1Gi", "2Mi", "1Gi");
+    const invalid = (message: RegExp) => (error: TesseraError) => error.reason === "Invalid" && message.test(error.message);
+    await assert.rejects(setUpPages("HugePages"), invalid(/exactly one size of huge pages in the pod; its containers have limits of none/));
+    await assert.rejects(setUpPages("HugePages", "2Mi", "1Gi"), invalid(/limits of 2Mi and 1Gi/));
+    await assert.rejects(setUpPages("HugePages-2Mi", "1Gi"), invalid(/medium "HugePages-2Mi" needs exactly one size/));
   });
 
   it("show a ConfigMap's keys as files, with the modes and paths that are asked for", async () => {

@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type EmptyDirVolumeSource, quantityValue, TesseraError, type Volume } from "@tessera/proto";
+import { type EmptyDirVolumeSource, type Pod, quantityValue, TesseraError, type Volume } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
 import type { ReferencedObjects } from "../objects/referenced-objects.ts";
 import { currentGeneration, replaceContent } from "./atomic-folder.ts";
@@ -11,8 +11,10 @@ import type { PreparedVolume, VolumeKind, VolumeRequest } from "./volume.ts";
 /** Memory is only taken as files are written; this bounds what a Secret's old and new content may take together. */
 const SECRET_TMPFS_BYTES = 64 << 20;
 
+const HUGE_PAGES = "HugePages";
+
 export interface VolumesDependencies {
-  readonly hostFiles: Pick<HostFiles, "mountTmpfs" | "unmountBelow" | "removeTree">;
+  readonly hostFiles: Pick<HostFiles, "mountTmpfs" | "mountHugepages" | "unmountBelow" | "removeTree">;
   readonly objects: Pick<ReferencedObjects, "get">;
 }
 
@@ -47,8 +49,11 @@ export class Volumes {
   async #setUpEmptyDir({ pod, volume, folder }: VolumeRequest, source: EmptyDirVolumeSource): Promise<PreparedVolume> {
     const path = volumePath(folder, "empty-dir", volume);
     const medium = source.medium ?? "";
-    if (medium !== "" && medium !== "Memory") throw new TesseraError("Invalid", `emptyDir medium "${medium}" is not supported yet`);
+    const pageBytes = medium.startsWith(HUGE_PAGES) ? hugePageBytes(pod, medium) : undefined;
+    if (medium !== "" && medium !== "Memory" && pageBytes === undefined)
+      throw new TesseraError("Invalid", `emptyDir medium "${medium}" does not exist`);
     await mkdir(path, { recursive: true, mode: 0o700 });
+    if (pageBytes !== undefined && !(await isMountPoint(path))) await this.#hostFiles.mountHugepages(path, { pageBytes, mode: 0o777 });
     if (medium === "Memory" && !(await isMountPoint(path))) {
       const sizeBytes = source.sizeLimit === undefined ? undefined : quantityValue(source.sizeLimit);
       await this.#hostFiles.mountTmpfs(path, { mode: 0o777, ...(sizeBytes ? { sizeBytes } : {}) });
@@ -80,6 +85,18 @@ export class Volumes {
     await replaceContent(path, files, pod.spec?.securityContext?.fsGroup);
     return prepared;
   }
+}
+
+/** "HugePages" means the pages that the pod's containers ask for, "HugePages-2Mi" those of that size, which must be among them. */
+function hugePageBytes(pod: Pod, medium: string): number {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const limits = containers.flatMap(({ resources }) => Object.keys(resources?.limits ?? {}));
+  const sizes = [...new Set(limits.flatMap((name) => (name.startsWith("hugepages-") ? [name.slice("hugepages-".length)] : [])))];
+  const wanted = medium === HUGE_PAGES ? sizes : sizes.filter((size) => medium === `${HUGE_PAGES}-${size}`);
+  const [size] = wanted;
+  if (size !== undefined && wanted.length === 1) return quantityValue(size);
+  const found = sizes.length === 0 ? "its containers have limits of none" : `its containers have limits of ${sizes.join(" and ")}`;
+  throw new TesseraError("Invalid", `emptyDir medium "${medium}" needs exactly one size of huge pages in the pod; ${found}`);
 }
 
 function volumePath(folder: string, kind: VolumeKind, volume: Volume): string {

@@ -44,8 +44,8 @@ ts_mount_sys (struct ts_setup *setup)
 
 /* What tells about or acts on the whole machine, not the container. */
 static const char *const masked_in_proc[]
-    = { "acpi", "asound",      "bus/pci", "interrupts", "kcore",       "keys", "latency_stats",
-        "kmsg", "sched_debug", "scsi",    "timer_list", "timer_stats", NULL };
+    = { "acpi",          "asound", "bus/pci",     "dynamic_debug", "interrupts", "kcore",       "keys",
+        "latency_stats", "kmsg",   "sched_debug", "scsi",          "timer_list", "timer_stats", NULL };
 static const char *const masked_in_sys[] = { "firmware", "devices/virtual/powercap", "kernel/debug", NULL };
 static const char *const read_only_in_proc[] = { "bus", "fs", "irq", "sys", "sysrq-trigger", NULL };
 

@@ -113,20 +113,38 @@ ts_unmount_below (const char *path, struct ts_result *res)
   return ts_fail (res, EBUSY, "unmount", "at or below %s", top);
 }
 
+/* Through a descriptor, so that no link in the path leads elsewhere. */
+static int
+mount_at (const char *path, const char *type, const char *options, struct ts_result *res)
+{
+  cleanup_close int fd = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  char target[32];
+
+  if (fd < 0)
+    return ts_fail (res, errno, "open folder to mount on", "%s", path);
+  snprintf (target, sizeof target, "/proc/self/fd/%d", fd);
+  if (mount (type, target, type, MS_NOSUID | MS_NODEV, options) < 0)
+    return ts_fail (res, errno, "mount", "%s at %s (%s)", type, path, options);
+  return 0;
+}
+
 int
 ts_mount_tmpfs (const char *path, int64_t size_bytes, uint32_t mode, struct ts_result *res)
 {
-  cleanup_close int fd = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  char target[32], options[96];
+  char options[96];
 
-  if (fd < 0)
-    return ts_fail (res, errno, "open folder for tmpfs", "%s", path);
-  snprintf (target, sizeof target, "/proc/self/fd/%d", fd);
   if (size_bytes > 0)
     snprintf (options, sizeof options, "mode=%o,size=%" PRId64, (unsigned) mode, size_bytes);
   else
     snprintf (options, sizeof options, "mode=%o", (unsigned) mode);
-  if (mount ("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-    return ts_fail (res, errno, "mount tmpfs", "%s (%s)", path, options);
-  return 0;
+  return mount_at (path, "tmpfs", options, res);
+}
+
+int
+ts_mount_hugepages (const char *path, int64_t page_bytes, uint32_t mode, struct ts_result *res)
+{
+  char options[96];
+
+  snprintf (options, sizeof options, "mode=%o,pagesize=%" PRId64, (unsigned) mode, page_bytes);
+  return mount_at (path, "hugetlbfs", options, res);
 }

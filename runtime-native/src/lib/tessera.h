@@ -188,6 +188,8 @@ TS_EXPORT int ts_remove_tree (const char *path, uint32_t budget, int32_t *done, 
 TS_EXPORT int ts_unmount_below (const char *path, struct ts_result *res);
 /* size 0: as the kernel thinks best, half of the memory. */
 TS_EXPORT int ts_mount_tmpfs (const char *path, int64_t size_bytes, uint32_t mode, struct ts_result *res);
+/* A hugetlbfs of pages of this size. */
+TS_EXPORT int ts_mount_hugepages (const char *path, int64_t page_bytes, uint32_t mode, struct ts_result *res);
 
 /* ---- node-network.c ---- */
 

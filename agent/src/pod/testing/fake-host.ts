@@ -40,7 +40,7 @@ export class FakeNetwork implements NodeNetwork {
 }
 
 /** `HostFiles` without privileges: what would be a tmpfs is a plain folder. */
-export class FakeHostFiles implements Pick<HostFiles, "removeTree" | "unmountBelow" | "mountTmpfs"> {
+export class FakeHostFiles implements Pick<HostFiles, "removeTree" | "unmountBelow" | "mountTmpfs" | "mountHugepages"> {
   readonly mounted = new Set<string>();
 
   async removeTree(path: string): Promise<void> {
@@ -54,6 +54,9 @@ export class FakeHostFiles implements Pick<HostFiles, "removeTree" | "unmountBel
   async mountTmpfs(path: string): Promise<void> {
     await mkdir(path, { recursive: true });
     this.mounted.add(path);
+  }
+  async mountHugepages(path: string): Promise<void> {
+    await this.mountTmpfs(path);
   }
 }
 

@@ -130,6 +130,8 @@ export class FakeRuntime implements Runtime {
     await Promise.resolve();
     const found = this.#sandbox(sandboxId).containers.get(container);
     if (found === undefined) throw new RuntimeError("NotFound", `no container ${container}`, { step: "signal" });
+    const isPaused = found.state.phase === "running" && found.state.paused === true && signalNumber !== 9;
+    if (isPaused) return;
     const isIgnored = found.spec.process.argv.includes("ignore-signals") && signalNumber !== 9;
     if (!isIgnored) this.#kernel.end(sandboxId, container, { exitCode: 128 + signalNumber, signal: signalNumber });
   }

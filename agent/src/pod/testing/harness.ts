@@ -22,6 +22,8 @@ export const TEST_NODE: NodeFacts = {
   addresses: ["192.0.2.1"],
   cpuMillis: 2000,
   memoryBytes: 8 * 2 ** 30,
+  swapBytes: 0,
+  hugepages: [],
   podPidsLimit: 4096,
   logMaxBytes: 10 << 20,
   logMaxFiles: 5,

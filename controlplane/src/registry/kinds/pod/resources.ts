@@ -1,9 +1,10 @@
-import { compareQuantities, isQuantity, quantityMilliValue, type ResourceRequirements } from "@tessera/proto";
+import { compareQuantities, isQuantity, type PodSpec, quantityMilliValue, quantityValue, type ResourceRequirements } from "@tessera/proto";
 import { type Fault, forbidden, invalid } from "../../faults.ts";
 import { checkQualifiedName } from "../../names.ts";
 
 type Quantities = { readonly [name: string]: string } | undefined;
 
+const hugePages = "hugepages-";
 const standardResources = new Set(["cpu", "memory", "ephemeral-storage"]);
 
 /** Requests and limits of one container. */
@@ -34,7 +35,7 @@ export function validateQuantities(quantities: Quantities, path: string): Fault[
     const at = `${path}[${name}]`;
     const nameFault = checkQualifiedName(name);
     if (nameFault !== undefined) faults.push(invalid(at, name, nameFault));
-    else if (!name.includes("/") && !standardResources.has(name) && !name.startsWith("hugepages-")) {
+    else if (!name.includes("/") && !standardResources.has(name) && !name.startsWith(hugePages)) {
       faults.push(invalid(at, name, "must be a standard resource type or fully qualified"));
     }
     if (!isQuantity(quantity)) faults.push(invalid(at, quantity, "must be a quantity such as 500m or 1Gi"));
@@ -44,7 +45,39 @@ export function validateQuantities(quantities: Quantities, path: string): Fault[
   return faults;
 }
 
+/** Huge pages come whole, and with them some memory or CPU: pages alone would make a pod that nothing else holds back. */
+export function validateHugePages(spec: PodSpec): Fault[] {
+  const faults: Fault[] = [];
+  let takesPages = false;
+  let takesOther = false;
+  for (const [field, containers] of [
+    ["initContainers", spec.initContainers ?? []] as const,
+    ["containers", spec.containers ?? []] as const,
+  ]) {
+    for (const [index, { resources }] of containers.entries()) {
+      for (const [name, quantity] of Object.entries(resources?.limits ?? {})) {
+        if (name === "cpu" || name === "memory") takesOther = true;
+        if (!name.startsWith(hugePages)) continue;
+        takesPages = true;
+        const fault = hugePagesFault(name.slice(hugePages.length), quantity);
+        if (fault !== undefined) faults.push(invalid(`spec.${field}[${index}].resources.limits[${name}]`, quantity, fault));
+      }
+      takesOther ||= resources?.requests?.["cpu"] !== undefined || resources?.requests?.["memory"] !== undefined;
+    }
+  }
+  if (takesPages && !takesOther) faults.push(forbidden("spec.containers", "HugePages require cpu or memory"));
+  return faults;
+}
+
+function hugePagesFault(size: string, quantity: string): string | undefined {
+  const pageBytes = isQuantity(size) ? quantityValue(size) : 0;
+  if (pageBytes <= 0) return `"${size}" is not the size of a page, such as 2Mi`;
+  // What is no quantity is told elsewhere.
+  if (!isQuantity(quantity) || quantityValue(quantity) % pageBytes === 0) return undefined;
+  return `must be a multiple of the page's size, ${size}`;
+}
+
 /** Huge pages and devices are handed out whole and cannot be promised twice. */
 function isIndivisible(name: string): boolean {
-  return name.startsWith("hugepages-") || (name.includes("/") && !name.startsWith("kubernetes.io/"));
+  return name.startsWith(hugePages) || (name.includes("/") && !name.startsWith("kubernetes.io/"));
 }

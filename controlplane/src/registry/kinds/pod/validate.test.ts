@@ -166,6 +166,18 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     /must be a standard resource type or fully qualified/,
   ],
   "devices come whole": [container({ resources: { limits: { "example.com/gpu": "500m" } } }), /must be an integer/],
+  "huge pages have a size": [
+    container({ resources: { limits: { "hugepages-big": "2Mi", memory: "1Gi" } } }),
+    /limits\[hugepages-big\]: Invalid value: "2Mi": "big" is not the size of a page/,
+  ],
+  "huge pages come whole": [
+    container({ resources: { limits: { "hugepages-2Mi": "3Mi", memory: "1Gi" } } }),
+    /must be a multiple of the page's size, 2Mi/,
+  ],
+  "huge pages do not come alone": [
+    container({ resources: { limits: { "hugepages-2Mi": "4Mi" } } }),
+    "spec.containers: Forbidden: HugePages require cpu or memory",
+  ],
   "a probe does something": [
     container({ livenessProbe: {} }),
     "spec.containers[0].livenessProbe: Required value: must specify a handler type",

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
-import type { Pod, PodSpec } from "@tessera/proto";
+import { type Pod, type PodSpec, tuningFaults } from "@tessera/proto";
 import { duplicate, type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
 import { checkDnsLabel, checkDnsSubdomain, checkQualifiedName } from "../../names.ts";
 import { validateLabels } from "../../object-meta.ts";
 import { validateContainers } from "./containers.ts";
-import { validateQuantities } from "./resources.ts";
+import { validateHugePages, validateQuantities } from "./resources.ts";
 import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
 import { validatePodSecurity } from "./security.ts";
 import { validateVolumes } from "./volumes.ts";
@@ -32,7 +32,17 @@ export function validatePod(pod: Pod): Fault[] {
     ...validatePodSecurity(spec),
     ...validateReferences(spec),
     ...validateQuantities(spec.overhead, "spec.overhead"),
+    ...validateHugePages(spec),
+    ...validateTuning(pod),
   ];
+}
+
+/** Annotations that limit containers in what no field does. */
+function validateTuning({ metadata, spec }: Pod): Fault[] {
+  const names = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map((container) => container.name ?? "");
+  return tuningFaults(metadata?.annotations, names).map(({ annotation, value, message }) =>
+    invalid(`metadata.annotations[${annotation}]`, value, message),
+  );
 }
 
 function validateTimes(spec: PodSpec): Fault[] {
