@@ -3,7 +3,7 @@ import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { RuntimeError } from "@tessera/runtime-native";
-import type { LocalImage } from "../images/index.ts";
+import { type LocalImage, parseReference } from "../images/index.ts";
 import { runHook } from "../probes/hook.ts";
 import type { ActionTarget } from "../probes/probe.ts";
 import { podHostname, podHosts, podResolvConf } from "../process/dns.ts";
@@ -176,7 +176,7 @@ const EXECUTORS: Executors = {
     const isNew = attempt !== state.container(name).attempt;
     state.beginAttempt(name, attempt, container.image);
     const remembered = state.container(name);
-    remembered.imageId = image.digests[0] ?? image.id;
+    remembered.imageId = imageIdOf(image, container.image);
     remembered.imageName = image.names[0] ?? container.image;
     remembered.stopSignal = signalNumber(container.spec.lifecycle?.stopSignal ?? image.config.stopSignal);
     // The first attempt is in the record since the pod's first write, or since the container was prepared.
@@ -319,6 +319,13 @@ async function enterLater(name: string, { want, state, folders, file }: StepCont
     await file.save();
   }
   await makeFolder(join(folders.logs, name));
+}
+
+/** An image may have come from several places: it is told under the name that the pod gives it. */
+function imageIdOf({ digests, id }: LocalImage, name: string): string {
+  if (name.startsWith("sha256:")) return digests[0] ?? id;
+  const { domain, path } = parseReference(name);
+  return digests.find((digest) => digest.startsWith(`${domain}/${path}@`)) ?? digests[0] ?? id;
 }
 
 async function makeFolder(path: string): Promise<void> {
