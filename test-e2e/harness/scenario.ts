@@ -44,6 +44,7 @@ export interface ContainerView {
   readonly restartCount: number;
   readonly imageID?: string;
   readonly containerID?: string;
+  readonly stopSignal?: string;
   readonly state: StateView;
   readonly lastState?: StateView;
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type SeccompProfile, TesseraError } from "@tessera/proto";
+import { initAnnotation, parseInitAnnotation, type SeccompProfile, TesseraError } from "@tessera/proto";
 import type { ContainerSpec, ProcessSpec } from "@tessera/runtime-native";
 import type { LocalImage } from "../images/index.ts";
 import type { NodeFacts } from "../node-facts.ts";
@@ -83,11 +83,16 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     resources: { ...containerResources(spec, { pod: want.pod, node }), ...resources },
     ...annotated,
     pid,
-    init: false,
+    init: wantsInit(want, container.name),
     stdin: spec.stdin ?? false,
     log: { path: logPath(folders, container.name, attempt), maxBytes: node.logMaxBytes, maxFiles: node.logMaxFiles },
     oomScoreAdj: oomScoreAdj(want.pod, spec, node.memoryBytes),
   };
+}
+
+function wantsInit({ pod }: WantedPod, container: string): boolean {
+  const choice = parseInitAnnotation(pod.metadata?.annotations?.[initAnnotation]);
+  return choice === "all" || (choice !== "none" && choice.includes(container));
 }
 
 function pidNamespace({ pod }: WantedPod): ContainerSpec["pid"] {

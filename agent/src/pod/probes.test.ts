@@ -327,6 +327,7 @@ describe("a pod with probes and hooks", () => {
     const spec = { lifecycle: { stopSignal: "SIGUSR1" } };
     run(spec);
     await eventually(isReady, seen);
+    assert.equal(main()?.stopSignal, "SIGUSR1");
     deletes(spec, 30);
     await gone();
     assert.equal(main()?.state?.terminated?.signal, 10);

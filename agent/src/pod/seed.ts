@@ -1,5 +1,5 @@
 import type { ContainerStatus, Pod } from "@tessera/proto";
-import { SIGTERM } from "../process/signals.ts";
+import { signalNumber } from "../process/signals.ts";
 import { PodReason, Terminated } from "./reasons.ts";
 import type { ContainerExit, PodRecord } from "./record.ts";
 import { containerStatuses } from "./wanted.ts";
@@ -22,7 +22,7 @@ export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void
       image: status.image ?? "",
       imageName: status.image ?? "",
       imageId: status.imageID ?? "",
-      stopSignal: SIGTERM,
+      stopSignal: signalNumber(status.stopSignal),
       exit,
       backoffMs: 0,
     };

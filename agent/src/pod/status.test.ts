@@ -177,6 +177,7 @@ describe("a container's state", () => {
   it("has a new ID for each attempt that came to run", () => {
     const shape = new Shape(TWO).up();
     const id = () => shape.status().containerStatuses?.[0]?.containerID;
+    assert.equal(shape.status().containerStatuses?.[0]?.stopSignal, undefined, "which one it is the image says");
     assert.equal(id(), undefined);
     shape.running("main");
     const first = id();

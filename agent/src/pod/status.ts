@@ -1,5 +1,6 @@
 import type { ContainerState, ContainerStatus, PodCondition, PodStatus } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
+import { signalName } from "../process/signals.ts";
 import { containerId } from "./container-id.ts";
 import type { ObservedPod, ObservedState, StepFailure } from "./observed.ts";
 import { hasStarted, podOutcome, restarts } from "./plan.ts";
@@ -199,6 +200,7 @@ function containerStatus(container: WantedContainer, inputs: StatusInputs): Cont
     image: remembered?.imageName || container.image,
     imageID: remembered?.imageId ?? "",
     containerID: current >= 0 ? containerId(want.uid, attemptId(container.name, current)) : undefined,
+    stopSignal: current >= 0 && remembered !== undefined ? signalName(remembered.stopSignal) : undefined,
     started: container.kind === "init" ? isRunning : hasStarted(container, have),
   };
 }

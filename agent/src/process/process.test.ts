@@ -16,7 +16,7 @@ import { readImageFile } from "./image-file.ts";
 import { imageVolumePaths } from "./image-volumes.ts";
 import { containerMounts } from "./mounts.ts";
 import { containerResources, type LimitContext, oomScoreAdj, podResources } from "./resources.ts";
-import { signalNumber } from "./signals.ts";
+import { signalName, signalNumber } from "./signals.ts";
 import { podSysctls } from "./sysctls.ts";
 import { annotatedLimits } from "./tuning.ts";
 import { AccountReader, resolveUser } from "./user.ts";
@@ -478,5 +478,15 @@ describe("kernel settings and signals", () => {
   it("have the names that images use", () => {
     const names = ["SIGQUIT", "quit", "3", "SIGRTMIN+3", "SIGRTMIN", "SIGRTMAX-14", "SIGRTMAX", "", "nonsense", "99"];
     assert.deepEqual(names.map(signalNumber), [3, 3, 3, 37, 34, 50, 64, 15, 15, 15]);
+    assert.deepEqual([15, 6, 34, 37, 49, 50, 64].map(signalName), [
+      "SIGTERM",
+      "SIGABRT",
+      "SIGRTMIN",
+      "SIGRTMIN+3",
+      "SIGRTMIN+15",
+      "SIGRTMAX-14",
+      "SIGRTMAX",
+    ]);
+    for (let number = 1; number <= 64; number++) if (number !== 32 && number !== 33) assert.equal(signalNumber(signalName(number)), number);
   });
 });

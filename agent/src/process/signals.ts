@@ -7,6 +7,23 @@ export const SIGKILL = constants.signals.SIGKILL;
 const FIRST_REAL_TIME = 34;
 const LAST_REAL_TIME = 64;
 
+/** Half of the real-time signals are counted from the first, half from the last. */
+const LAST_FROM_FIRST = 49;
+
+/** A signal's name as pods' statuses have it: "SIGTERM", "SIGRTMIN+3", "SIGRTMAX-2". */
+export function signalName(number: number): string {
+  if (number < FIRST_REAL_TIME) return NAMES.get(number) ?? "SIGTERM";
+  if (number <= LAST_FROM_FIRST) return number === FIRST_REAL_TIME ? "SIGRTMIN" : `SIGRTMIN+${number - FIRST_REAL_TIME}`;
+  return number >= LAST_REAL_TIME ? "SIGRTMAX" : `SIGRTMAX-${LAST_REAL_TIME - number}`;
+}
+
+/** Of several names for one number the first that Node lists, which is the usual one. */
+const NAMES = new Map(
+  Object.entries(constants.signals)
+    .reverse()
+    .map(([name, number]) => [number, name]),
+);
+
 /** The number of a signal as images name it ("SIGQUIT", "QUIT", "3"); SIGTERM for what is none. */
 export function signalNumber(name: string | undefined): number {
   const text = (name ?? "").toUpperCase();

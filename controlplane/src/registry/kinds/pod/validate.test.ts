@@ -13,6 +13,19 @@ function faultsOf(spec: PodSpec): string[] {
 const container = (change: Container): PodSpec => ({ containers: [{ ...web, ...change }] });
 const probe = { httpGet: { path: "/", port: 80 } };
 
+/** What is wrong with the annotation that asks for an init, on a pod of the containers "web" and, before it, "setup". */
+function initFaults(value: string): string[] {
+  const spec = { initContainers: [{ name: "setup", image: "s" }], containers: [web] };
+  const faults = validatePod({ metadata: { name: "p", annotations: { "tessera.dev/init": value } }, spec });
+  return faults.map((fault) => `${fault.path}: ${fault.message}`);
+}
+
+test("an init is asked for in all, in none, or in containers that there are", () => {
+  for (const value of ["true", "false", "web", "setup, web"]) assert.deepEqual(initFaults(value), [], value);
+  for (const value of ["yes", "", "web,db", "True"])
+    assert.match(initFaults(value)[0] ?? "", /tessera\.dev\/init.*"true", "false" or names.*setup, web/, value);
+});
+
 test("a plain pod has no faults", () => assert.deepEqual(faultsOf({}), []));
 
 test("a pod that uses everything has no faults", () => {

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { type Pod, type PodSpec, tuningFaults } from "@tessera/proto";
+import { initAnnotation, type Pod, type PodSpec, parseInitAnnotation, tuningFaults } from "@tessera/proto";
 import { duplicate, type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
 import { checkDnsLabel, checkDnsSubdomain, checkQualifiedName } from "../../names.ts";
 import { validateLabels } from "../../object-meta.ts";
@@ -30,6 +30,7 @@ export function validatePod(pod: Pod): Fault[] {
     ...validateAffinity(spec.affinity),
     ...validateTopologySpread(spec.topologySpreadConstraints ?? []),
     ...validatePodSecurity(spec),
+    ...validateInitAnnotation(pod),
     ...validateReferences(spec),
     ...validateQuantities(spec.overhead, "spec.overhead"),
     ...validateHugePages(spec),
@@ -43,6 +44,17 @@ function validateTuning({ metadata, spec }: Pod): Fault[] {
   return tuningFaults(metadata?.annotations, names).map(({ annotation, value, message }) =>
     invalid(`metadata.annotations[${annotation}]`, value, message),
   );
+}
+
+function validateInitAnnotation({ metadata, spec = {} }: Pod): Fault[] {
+  const value = metadata?.annotations?.[initAnnotation];
+  const choice = parseInitAnnotation(value);
+  if (choice === "all" || choice === "none") return [];
+  const names = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map(({ name }) => name ?? "");
+  const unknown = choice.filter((name) => !names.includes(name));
+  if (unknown.length === 0) return [];
+  const wanted = `must be "true", "false" or names of the pod's containers (${names.join(", ")}) with commas between them`;
+  return [invalid(`metadata.annotations[${initAnnotation}]`, value, wanted)];
 }
 
 function validateTimes(spec: PodSpec): Fault[] {
