@@ -1,13 +1,14 @@
+import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { type Output, type RunOptions, run, runOk } from "./run.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** The cluster that the e2e suite shares; global-setup.ts makes and removes it. */
-export const clusterName = "e2e";
+/** The cluster that the e2e suite shares; global-setup.ts makes and removes it. Each checkout has its own, so that two can be tested at once. */
+export const clusterName = `e2e-${createHash("sha256").update(root).digest("hex").slice(0, 6)}`;
 
 /** Kept apart from the developer's own ~/.kube/config. */
-export const kubeconfigPath = "/tmp/tessera-e2e.kubeconfig";
+export const kubeconfigPath = `/tmp/tessera-${clusterName}.kubeconfig`;
 
 export const exampleImage = "tessera.local/busybox:1";
 
