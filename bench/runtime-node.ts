@@ -79,8 +79,9 @@ export class RuntimeNode {
   }
 }
 
+/** With the folders that every image has: crun makes those that are missing once and for all, an overlay would for every container. */
 function makeImage(folder: string): string {
-  mkdirSync(join(folder, "bin"), { recursive: true });
+  for (const name of ["bin", "dev", "etc", "proc", "sys", "tmp"]) mkdirSync(join(folder, name), { recursive: true });
   copyFileSync("/bin/busybox", join(folder, "bin/busybox"));
   for (const name of execFileSync("/bin/busybox", ["--list"], { encoding: "utf8" }).trim().split("\n"))
     if (name !== "busybox") symlinkSync("busybox", join(folder, "bin", name));

@@ -3,8 +3,8 @@
  * process was started in. Its parent sends what to do over the IPC channel and gets the milliseconds that each took.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdirSync, rmSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime, type ProcessSpec } from "../runtime-native/ts/index.ts";
 import { limits } from "./baselines.ts";
@@ -20,16 +20,19 @@ export interface Answer {
 const [nativeDir = "", folder = "", image = "", cgroupRoot = ""] = process.argv.slice(2);
 const signal = new AbortController().signal;
 const library = new NativeLibrary({ nativeDir, cgroupRoot });
-const network = new NativeNodeNetwork({ library, runDir: join(folder, "network") });
+// As in an agent: on a file system in memory.
+const runDir = `/run/tessera-bench-${process.pid}`;
+mkdirSync(runDir);
+const network = new NativeNodeNetwork({ library, runDir });
 const log = { info: () => {}, warn: (_: object, text: string) => console.error(text) };
-const runDir = join(folder, "run");
-const runtime = new NativeRuntime({ nativeDir, runDir, log, library, files: new NativeHostFiles({ library }) });
+const files = new NativeHostFiles({ library });
+const runtime = new NativeRuntime({ nativeDir, runDir: join(runDir, "pods"), log, library, files });
 const exits = new Map<string, () => void>();
 runtime.onEvent((event) => {
   if (event.event === "containerExited") exits.get(event.sandbox)?.();
 });
 let started = 0;
-let execTarget: string | undefined;
+let execTarget: { readonly id: string; readonly remove: () => Promise<void> } | undefined;
 
 const processOf = (argv: readonly string[]): ProcessSpec => ({
   argv,
@@ -40,6 +43,7 @@ const processOf = (argv: readonly string[]): ProcessSpec => ({
 });
 
 async function prepare(): Promise<void> {
+  mkdirSync(join(folder, "pods"));
   const ip = (...args: string[]) => execFileSync("ip", args);
   ip("link", "set", "lo", "up");
   // The node's cable to a world that is not needed here.
@@ -53,7 +57,8 @@ async function prepare(): Promise<void> {
 /** A pod with one container, until the container runs. Returns what takes it away again. */
 async function startPod(id: string, argv: readonly string[]): Promise<() => Promise<void>> {
   const base = join(folder, "pods", id);
-  for (const name of ["upper", "work", "root"]) mkdirSync(join(base, name), { recursive: true });
+  await mkdir(base);
+  await Promise.all(["upper", "work", "root"].map((name) => mkdir(join(base, name))));
   const { path } = await network.createPodNetns({ id, address: `10.64.1.${2 + (started++ % 200)}` });
   await runtime.createSandbox(
     {
@@ -91,7 +96,7 @@ async function startPod(id: string, argv: readonly string[]): Promise<() => Prom
   return async () => {
     await runtime.removeSandbox(id);
     await network.releaseNetns(id);
-    await rm(base, { recursive: true });
+    await files.removeTree(base);
   };
 }
 
@@ -109,23 +114,24 @@ async function runContainer(): Promise<number> {
 
 async function runExec(): Promise<number> {
   if (execTarget === undefined) {
-    execTarget = `bench-${started}`;
-    await startPod(execTarget, ["/bin/sleep", "100000"]);
+    const id = `bench-${started}`;
+    execTarget = { id, remove: await startPod(id, ["/bin/sleep", "100000"]) };
   }
   const output = { stdout: () => {}, stderr: () => {} };
   const startedMs = performance.now();
-  const session = await runtime.exec(execTarget, "main", processOf(["/bin/true"]), false, output, signal);
+  const session = await runtime.exec(execTarget.id, "main", processOf(["/bin/true"]), false, output, signal);
   const { exitCode } = await session.exited;
   if (exitCode !== 0) throw new Error(`exec of /bin/true ended with ${exitCode}`);
   return performance.now() - startedMs;
 }
 
 async function close(): Promise<void> {
-  if (execTarget !== undefined) await runtime.removeSandbox(execTarget);
+  await execTarget?.remove();
   await runtime.close();
   await network.close();
   await library.removeCgroup("");
   await library.close();
+  rmSync(runDir, { recursive: true });
 }
 
 process.on("message", async (order: Order) => {

@@ -80,10 +80,13 @@ async function podProcesses(cgroupRoot: string): Promise<InventoryItem[]> {
 /** Undefined for a process that is none of ours, or that has just ended. */
 async function describeProcess(pid: string, cgroupRoot: string): Promise<InventoryItem | undefined> {
   try {
-    const [cgroups, command] = await Promise.all([readFile(`/proc/${pid}/cgroup`, "utf8"), readFile(`/proc/${pid}/comm`, "utf8")]);
+    const [cgroups, stat] = await Promise.all([readFile(`/proc/${pid}/cgroup`, "utf8"), readFile(`/proc/${pid}/stat`, "utf8")]);
+    const [, command = "", state] = /^\d+ \((.*)\) (\S)/s.exec(stat) ?? [];
+    // Ended, and not collected by its parent yet.
+    if (state === "Z" || state === "X") return undefined;
     const uid = podOfCgroups(cgroups, cgroupRoot);
-    if (command.trim() === SHIM.slice(0, 15)) return item("shim", `${pid} ${SHIM}`, uid ?? (await podOfShim(pid)));
-    return uid === undefined ? undefined : item("process", `${pid} ${command.trim()}`, uid);
+    if (command === SHIM.slice(0, 15)) return item("shim", `${pid} ${SHIM}`, uid ?? (await podOfShim(pid)));
+    return uid === undefined ? undefined : item("process", `${pid} ${command}`, uid);
   } catch {
     return undefined;
   }

@@ -20,30 +20,41 @@ export function declareStructs() {
     minor: "uint32_t",
   });
   const hugepageLimit = koffi.struct({ page_bytes: "int64_t", limit_bytes: "int64_t" });
+  const limits = koffi.struct({
+    cpu_shares: "int64_t",
+    cpu_quota_us: "int64_t",
+    cpu_period_us: "int64_t",
+    memory_bytes: "int64_t",
+    swap_bytes: "int64_t",
+    pids: "int64_t",
+    cpuset_cpus: text,
+    cpuset_mems: text,
+    io: koffi.pointer(ioLimit),
+    hugepages: koffi.pointer(hugepageLimit),
+    io_count: "uint32_t",
+    hugepage_count: "uint32_t",
+    io_weight: "int32_t",
+    default_devices: "int32_t",
+  });
   return {
     ts_result: koffi.struct({
       error: "int32_t",
       step: koffi.array("char", 60, "String"),
       message: koffi.array("char", 448, "String"),
     }),
-    ts_spawn_spec: koffi.struct({ path: text, argv: textList, env: textList, netns: text, cgroup_dirs: textList, log_path: text }),
-    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", ready_fd: "int32_t" }),
-    ts_cgroup_limits: koffi.struct({
-      cpu_shares: "int64_t",
-      cpu_quota_us: "int64_t",
-      cpu_period_us: "int64_t",
-      memory_bytes: "int64_t",
-      swap_bytes: "int64_t",
-      pids: "int64_t",
-      cpuset_cpus: text,
-      cpuset_mems: text,
-      io: koffi.pointer(ioLimit),
-      hugepages: koffi.pointer(hugepageLimit),
-      io_count: "uint32_t",
-      hugepage_count: "uint32_t",
-      io_weight: "int32_t",
-      default_devices: "int32_t",
+    ts_spawn_spec: koffi.struct({
+      argv: textList,
+      env: textList,
+      netns: text,
+      log_path: text,
+      cgroups: koffi.pointer(koffi.opaque()),
+      cgroup: text,
+      limits,
+      program: "int32_t",
+      reserved: "int32_t",
     }),
+    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", connection: "int32_t" }),
+    ts_cgroup_limits: limits,
     ts_io_limit: ioLimit,
     ts_hugepage_limit: hugepageLimit,
     ts_cgroup_usage: koffi.struct({
@@ -103,19 +114,20 @@ export class Binding {
   readonly #library: LibraryHandle;
   readonly #result: TypeObject;
 
-  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; ready_fd: number }]>;
+  readonly openProgram: Call<[path: string, program: [number]]>;
+  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number }]>;
   readonly signalProcess: Call<[pid: number, startTime: number, signal: number]>;
   readonly cgroupsOpen: Call<[root: string, out: [Handle | null]]>;
   readonly cgroupsClose: (cgroups: Handle) => void;
-  readonly cgroupCreate: Call<[cgroups: Handle, path: string, limits: object]>;
-  readonly cgroupDirs: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
-  readonly cgroupBareRoots: Call<[cgroups: Handle, out: Uint8Array, size: number]>;
+  readonly cgroupCreate: Call<[cgroups: Handle, path: string, limits: object, made: [number]]>;
+  readonly cgroupDirs: Call<[cgroups: Handle, out: Uint8Array, size: number]>;
   readonly cgroupList: Call<[cgroups: Handle, path: string, out: Uint8Array, size: number]>;
   readonly cgroupProcesses: Call<[cgroups: Handle, path: string, pids: Int32Array, capacity: number, count: [number]]>;
   readonly cgroupKill: Call<[cgroups: Handle, path: string, waitMs: number, left: [number]]>;
   readonly cgroupRemove: Call<[cgroups: Handle, path: string, busy: [number]]>;
   readonly cgroupFreeze: Call<[cgroups: Handle, path: string, freeze: number, left: [number]]>;
   readonly cgroupIsFrozen: Call<[cgroups: Handle, path: string, frozen: [number]]>;
+  readonly cgroupClear: Call<[cgroups: Handle, path: string, waitMs: number, busy: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
   readonly layerAdd: Call<[entry: object, fd: [number]]>;
@@ -144,19 +156,20 @@ export class Binding {
     this.#library = koffi.load(join(nativeDir, "libtessera.so"));
     this.#result = structs.ts_result;
 
+    this.openProgram = this.#call("ts_open_program", [text, out("int32_t")]);
     this.spawnShim = this.#call("ts_spawn_shim", [koffi.pointer(structs.ts_spawn_spec), out(structs.ts_spawned)]);
     this.signalProcess = this.#call("ts_signal_process", ["int32_t", "int64_t", "int32_t"]);
     this.cgroupsOpen = this.#call("ts_cgroups_open", [text, out(handle)]);
     this.cgroupsClose = this.#library.func("ts_cgroups_close", "void", [handle]);
-    this.cgroupCreate = this.#call("ts_cgroup_create", [handle, text, koffi.pointer(structs.ts_cgroup_limits)]);
-    this.cgroupDirs = this.#call("ts_cgroup_dirs", [handle, text, bytes, "uint32_t"]);
-    this.cgroupBareRoots = this.#call("ts_cgroup_bare_roots", [handle, bytes, "uint32_t"]);
+    this.cgroupCreate = this.#call("ts_cgroup_create", [handle, text, koffi.pointer(structs.ts_cgroup_limits), out("uint32_t")]);
+    this.cgroupDirs = this.#call("ts_cgroup_dirs", [handle, bytes, "uint32_t"]);
     this.cgroupList = this.#call("ts_cgroup_list", [handle, text, bytes, "uint32_t"]);
     this.cgroupProcesses = this.#call("ts_cgroup_processes", [handle, text, koffi.pointer("int32_t"), "uint32_t", out("uint32_t")]);
     this.cgroupKill = this.#call("ts_cgroup_kill", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupRemove = this.#call("ts_cgroup_remove", [handle, text, out("uint32_t")]);
     this.cgroupFreeze = this.#call("ts_cgroup_freeze", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupIsFrozen = this.#call("ts_cgroup_is_frozen", [handle, text, out("int32_t")]);
+    this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
     this.layerAdd = this.#call("ts_layer_add", [koffi.pointer(structs.ts_layer_entry), out("int32_t")]);

@@ -28,7 +28,7 @@ test("on cgroup v2 processes are cloned into their cgroup, killed at once, and k
     assert.deepEqual(seen, {
       dirs: 1,
       names: [["pod"], ["app"]],
-      member: "/pod/app",
+      member: "/pod/app/shim",
       processes: 4,
       left: [],
       cpu: true,

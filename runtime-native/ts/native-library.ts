@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,12 +15,17 @@ export interface ShimSpec {
   readonly env: readonly string[];
   /** Network namespace to start in; the agent's own when absent. */
   readonly netnsPath?: string;
-  /** As `cgroupDirs` gives them: of a cgroup that has no children, which v2 wants of one that holds processes. */
-  readonly cgroupDirs: readonly string[];
+  /** The pod's cgroup, which is made with these limits; the caller's when absent. */
+  readonly cgroup?: { readonly path: string; readonly resources: Resources };
   /** File that the shim's stderr is appended to; /dev/null when absent. */
   readonly logPath?: string;
   /** How long the shim may take until it says that it listens; 5000 when absent. */
   readonly readyTimeoutMs?: number;
+}
+
+/** A shim that listens. The caller closes the connection, which is paused and whose other end is the shim's descriptor 3. */
+export interface SpawnedShim extends ProcessIdentity {
+  readonly connection: Socket;
 }
 
 /** A process for ever: the pid alone may mean another one later. */
@@ -60,6 +65,8 @@ export class NativeLibrary {
   readonly binding: Binding;
   readonly #cgroupRoot: string;
   #cgroups: Promise<Handle> | undefined;
+  #dirs: readonly string[] | undefined;
+  readonly #programs = new Map<string, Promise<number>>();
   readonly #filters = new Map<string, Promise<Uint8Array>>();
 
   /** `nativeDir` holds libtessera.so; `cgroupRoot` ("tessera") is made below the mount of each cgroup hierarchy. */
@@ -71,31 +78,36 @@ export class NativeLibrary {
   /**
    * Starts a shim as nobody's child: init adopts it, it lives on when the agent ends, and no zombie of it stays here.
    * Its stdin and stdout are /dev/null, its working directory is "/", all signals are at their defaults, and beside 0, 1
-   * and 2 it has one open descriptor, 3: it writes "R" there as soon as it listens and closes it. What else it writes
-   * there before it ends is taken as the reason why it cannot start.
+   * and 2 it has one open descriptor, 3, a connection to this process: it writes "R" there as soon as it listens. What else it
+   * writes there before it ends is taken as the reason why it cannot start.
    */
-  async spawnShim(spec: ShimSpec, signal?: AbortSignal): Promise<ProcessIdentity> {
+  async spawnShim(spec: ShimSpec, signal?: AbortSignal): Promise<SpawnedShim> {
     signal?.throwIfAborted();
-    const spawned = { pid: 0, start_time: 0 as Int64, ready_fd: -1 };
+    const spawned = { pid: 0, start_time: 0 as Int64, connection: -1 };
     await this.binding.spawnShim(
       {
-        path: spec.shimPath,
         argv: [...spec.argv, null],
         env: [...spec.env, null],
         netns: spec.netnsPath ?? null,
-        cgroup_dirs: [...spec.cgroupDirs, null],
         log_path: spec.logPath ?? null,
+        cgroups: spec.cgroup ? await this.#openCgroups() : null,
+        cgroup: spec.cgroup?.path ?? null,
+        limits: toLimits(spec.cgroup?.resources ?? {}, {}),
+        program: await this.#openProgram(spec.shimPath),
+        reserved: 0,
       },
       spawned,
     );
     const shim = { pid: spawned.pid, startTime: Number(spawned.start_time) };
+    const connection = new Socket({ fd: spawned.connection });
     try {
-      await awaitReady(spawned.ready_fd, spec, signal);
+      await awaitReady(connection, spec, signal);
     } catch (error) {
+      connection.destroy();
       await this.signalProcess(shim, constants.signals.SIGKILL);
       throw error;
     }
-    return shim;
+    return { ...shim, connection };
   }
 
   /** False when the process is gone; a stranger who got its pid is never signalled. */
@@ -109,36 +121,16 @@ export class NativeLibrary {
     }
   }
 
-  /** Makes the cgroup and those above it ("pod1/app"), or sets the limits of an existing one. */
-  async createCgroup(path: string, resources: Resources, options: CgroupOptions = {}): Promise<void> {
-    const io = (resources.ioLimits ?? []).map((limit) => ({
-      read_bps: limit.readBytes ?? -1,
-      write_bps: limit.writeBytes ?? -1,
-      read_iops: limit.readOperations ?? -1,
-      write_iops: limit.writeOperations ?? -1,
-      major: limit.major,
-      minor: limit.minor,
-    }));
-    const hugepages = (resources.hugepageLimits ?? []).map(({ pageBytes, limitBytes }) => ({
-      page_bytes: pageBytes,
-      limit_bytes: limitBytes,
-    }));
-    await this.binding.cgroupCreate(await this.#openCgroups(), path, {
-      cpu_shares: resources.cpuShares ?? -1,
-      cpu_quota_us: resources.cpuQuotaUs ?? -1,
-      cpu_period_us: resources.cpuPeriodUs ?? -1,
-      memory_bytes: resources.memoryLimitBytes ?? -1,
-      swap_bytes: resources.swapLimitBytes ?? -1,
-      pids: resources.pidsLimit ?? -1,
-      cpuset_cpus: resources.cpusetCpus ?? null,
-      cpuset_mems: resources.cpusetMems ?? null,
-      io: io.length > 0 ? io : null,
-      hugepages: hugepages.length > 0 ? hugepages : null,
-      io_count: io.length,
-      hugepage_count: hugepages.length,
-      io_weight: resources.ioWeight ?? -1,
-      default_devices: options.defaultDevices ? 1 : 0,
-    });
+  /**
+   * Makes the cgroup and those above it ("pod1/app"), or sets the limits of an existing one. Returns its folder in each hierarchy that it is in:
+   * one with v2; with v1 those of all controllers but I/O and huge pages, which it is in when they are limited. A process joins a v1 cgroup
+   * cheaply by writing "0" to its file "tasks" itself; v2 has no such file: there containers write to cgroup.procs.
+   */
+  async createCgroup(path: string, resources: Resources, options: CgroupOptions = {}): Promise<string[]> {
+    const made: [number] = [0];
+    await this.binding.cgroupCreate(await this.#openCgroups(), path, toLimits(resources, options), made);
+    this.#dirs ??= await this.#findDirs();
+    return this.#dirs.filter((_, index) => (made[0] >> index) & 1).map((dir) => `${dir}/${path}`);
   }
 
   /** Stops all that runs in the cgroup and below, or lets it go on, and returns when it is so. */
@@ -155,22 +147,10 @@ export class NativeLibrary {
     return frozen[0] === 1;
   }
 
-  /**
-   * The cgroup's folder in each hierarchy: several with v1, one with v2. A process joins a v1 cgroup cheaply by writing
-   * "0" to its file "tasks" itself; v2 has no such file: a shim is cloned into its cgroup, containers write to cgroup.procs.
-   */
+  /** The cgroup's folder in each hierarchy: several with v1, whether or not it is there, one with v2. */
   async cgroupDirs(path: string): Promise<string[]> {
-    const cgroups = await this.#openCgroups();
-    return readLines((out) => this.binding.cgroupDirs(cgroups, path, out, out.length));
-  }
-
-  /**
-   * The root's folder in the hierarchies that have no controllers: systemd's own of v1, and a cgroup2 beside v1. A shim joins them too, and is
-   * then none of the processes that systemd ends with the agent's service.
-   */
-  async bareCgroupRoots(): Promise<string[]> {
-    const cgroups = await this.#openCgroups();
-    return readLines((out) => this.binding.cgroupBareRoots(cgroups, out, out.length));
+    this.#dirs ??= await this.#findDirs();
+    return this.#dirs.map((dir) => `${dir}/${path}`);
   }
 
   /** Names of the cgroups directly below `path`; "" is the root. */
@@ -200,6 +180,12 @@ export class NativeLibrary {
   async removeCgroup(path: string): Promise<void> {
     const cgroups = await this.#openCgroups();
     await untilNone(`remove cgroup ${path}`, "cgroups stay busy", (busy) => this.binding.cgroupRemove(cgroups, path, busy));
+  }
+
+  /** Ends everything in the cgroup and below, and removes it. One that is empty, as most are, is not searched for processes first. */
+  async clearCgroup(path: string): Promise<void> {
+    const cgroups = await this.#openCgroups();
+    await untilNone(`clear cgroup ${path}`, "it stays busy", (busy) => this.binding.cgroupClear(cgroups, path, killRoundMs, busy));
   }
 
   async cgroupUsage(path: string): Promise<CgroupUsage> {
@@ -234,6 +220,9 @@ export class NativeLibrary {
     const cgroups = this.#cgroups;
     this.#cgroups = undefined;
     if (cgroups) this.binding.cgroupsClose(await cgroups);
+    const programs = [...this.#programs.values()];
+    this.#programs.clear();
+    for (const program of programs) closeSync(await program);
   }
 
   async #buildFilter(capabilities: string[]): Promise<Uint8Array> {
@@ -241,6 +230,30 @@ export class NativeLibrary {
     const size: [number] = [out.length];
     await this.binding.seccompDefault([...capabilities, null], out, size);
     return out.slice(0, size[0]);
+  }
+
+  /** Each program is opened once: of one that is replaced, shims run the old file until the agent starts again. */
+  #openProgram(path: string): Promise<number> {
+    let program = this.#programs.get(path);
+    if (!program) {
+      program = this.#open(path).catch((error) => {
+        this.#programs.delete(path);
+        throw error;
+      });
+      this.#programs.set(path, program);
+    }
+    return program;
+  }
+
+  async #open(path: string): Promise<number> {
+    const program: [number] = [-1];
+    await this.binding.openProgram(path, program);
+    return program[0];
+  }
+
+  async #findDirs(): Promise<readonly string[]> {
+    const cgroups = await this.#openCgroups();
+    return await readLines((out) => this.binding.cgroupDirs(cgroups, out, out.length));
   }
 
   #openCgroups(): Promise<Handle> {
@@ -260,26 +273,66 @@ export class NativeLibrary {
   }
 }
 
-async function awaitReady(fd: number, spec: ShimSpec, signal: AbortSignal | undefined): Promise<void> {
+function toLimits(resources: Resources, options: CgroupOptions): object {
+  const io = (resources.ioLimits ?? []).map((limit) => ({
+    read_bps: limit.readBytes ?? -1,
+    write_bps: limit.writeBytes ?? -1,
+    read_iops: limit.readOperations ?? -1,
+    write_iops: limit.writeOperations ?? -1,
+    major: limit.major,
+    minor: limit.minor,
+  }));
+  const hugepages = (resources.hugepageLimits ?? []).map(({ pageBytes, limitBytes }) => ({
+    page_bytes: pageBytes,
+    limit_bytes: limitBytes,
+  }));
+  return {
+    cpu_shares: resources.cpuShares ?? -1,
+    cpu_quota_us: resources.cpuQuotaUs ?? -1,
+    cpu_period_us: resources.cpuPeriodUs ?? -1,
+    memory_bytes: resources.memoryLimitBytes ?? -1,
+    swap_bytes: resources.swapLimitBytes ?? -1,
+    pids: resources.pidsLimit ?? -1,
+    cpuset_cpus: resources.cpusetCpus ?? null,
+    cpuset_mems: resources.cpusetMems ?? null,
+    io: io.length > 0 ? io : null,
+    hugepages: hugepages.length > 0 ? hugepages : null,
+    io_count: io.length,
+    hugepage_count: hugepages.length,
+    io_weight: resources.ioWeight ?? -1,
+    default_devices: options.defaultDevices ? 1 : 0,
+  };
+}
+
+/** Resolves when the shim has said that it listens, and leaves the connection paused. */
+async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timeoutMs = spec.readyTimeoutMs ?? 5000;
-  const timeout = AbortSignal.timeout(timeoutMs);
-  const pipe = new Socket({ fd, readable: true, writable: false });
-  const failed = (message: string, cause?: unknown) =>
-    new RuntimeError(signal?.aborted ? "Cancelled" : "Internal", `start shim ${spec.shimPath}: ${message}`, { step: "start shim", cause });
+  const fail = (message: string, cause?: unknown) =>
+    reject(
+      new RuntimeError(signal?.aborted ? "Cancelled" : "Internal", `start shim ${spec.shimPath}: ${message}`, {
+        step: "start shim",
+        cause,
+      }),
+    );
   let said = "";
-  pipe.setEncoding("utf8");
-  pipe.on("data", (chunk: string) => {
-    said += chunk;
-    if (said.startsWith("R")) pipe.destroy();
-  });
+  const onData = (chunk: Buffer) => {
+    said += chunk.toString("latin1");
+    if (said.startsWith("R")) resolve();
+  };
+  const onClose = () => fail(said === "" ? "ended before it listened" : said);
+  const onError = (error: Error) => fail(error.message, error);
+  const onAbort = () => fail("given up", signal?.reason);
+  const timer = setTimeout(() => fail(`did not listen within ${timeoutMs} ms`), timeoutMs);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  connection.on("data", onData).on("close", onClose).on("error", onError);
   try {
-    await once(pipe, "close", { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
-  } catch (cause) {
-    throw failed(timeout.aborted ? `did not listen within ${timeoutMs} ms` : "given up", cause);
+    await promise;
   } finally {
-    pipe.destroy();
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    connection.pause().off("data", onData).off("close", onClose).off("error", onError);
   }
-  if (!said.startsWith("R")) throw failed(said === "" ? "ended before it listened" : said);
 }
 
 /**

@@ -186,6 +186,11 @@ export class Node {
       .join("");
   }
 
+  /** Names of the containers' cgroups; with v2 the shim has one beside them. */
+  async containerCgroups(sandbox: string): Promise<string[]> {
+    return (await this.library.listCgroups(sandbox)).filter((name) => name !== "shim");
+  }
+
   /** Fails when anything of any sandbox is left: processes, cgroups, files, mounts but the test's own. */
   async assertNothingLeft(ownMounts: readonly string[] = []): Promise<void> {
     assert.deepEqual(readdirSync(this.runDir), [], "run folder");

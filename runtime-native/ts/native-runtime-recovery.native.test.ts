@@ -249,13 +249,14 @@ function writeRecord(id: string, cgroup: string): void {
 }
 
 async function spawnShim(id: string, cgroup: string) {
-  await node.library.createCgroup(`${cgroup}/shim`, {});
-  return node.library.spawnShim({
+  const shim = await node.library.spawnShim({
     shimPath: join(nativeDir, "tessera-shim"),
     argv: ["tessera-shim", "--id", id, "--run-dir", join(node.runDir, id), "--hostname", "half"],
     env: [],
-    cgroupDirs: await node.library.cgroupDirs(`${cgroup}/shim`),
+    cgroup: { path: cgroup, resources: {} },
   });
+  shim.connection.destroy();
+  return shim;
 }
 
 for (const { name, make } of halves) {

@@ -25,15 +25,15 @@ beforeEach(() => {
 
 const library: RuntimeLibrary = {
   spawnShim: () => Promise.reject(new Error("no shim is started here")),
-  createCgroup: async () => {},
+  createCgroup: async () => [],
   freezeCgroup: async () => {},
   isCgroupFrozen: async () => false,
-  cgroupDirs: async () => [],
-  bareCgroupRoots: async () => [],
   killCgroup: async (path) => {
     killed.push(path);
   },
-  removeCgroup: async () => {},
+  clearCgroup: async (path) => {
+    killed.push(path);
+  },
   listCgroups: async () => [],
   cgroupUsage: async () => ({}),
   defaultSeccompFilter: async () => new Uint8Array(8),

@@ -27,7 +27,7 @@ import { ShimSession } from "./shim-session.ts";
 
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = SandboxesParts["library"] &
-  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupDirs" | "bareCgroupRoots" | "cgroupUsage" | "defaultSeccompFilter">;
+  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupUsage" | "defaultSeccompFilter">;
 
 export interface NativeRuntimeParts extends SandboxesParts {
   /** Folder that holds `tessera-shim`. */
@@ -47,7 +47,7 @@ export interface NativeRuntimeParts extends SandboxesParts {
  *     RUN/<pod>/proc           /proc of the PID namespace that containers share, if they do
  *     RUN/<pod>/<container>.exit
  *
- * The pod's cgroup holds the shim (in its child "shim") and one child per container: whatever happens, killing that
+ * The pod's cgroup holds the shim (with v2 in its child "shim") and one child per container: whatever happens, killing that
  * cgroup ends everything of the pod.
  */
 export class NativeRuntime implements Runtime {
@@ -127,7 +127,7 @@ export class NativeRuntime implements Runtime {
     const sandbox = this.#sandboxes.get(sandboxId);
     if (!sandbox) return;
     await sandbox.client.request("REMOVE", new FieldWriter().string("CONTAINER", container).finish());
-    await this.#sandboxes.removeCgroup(`${sandbox.cgroup}/${container}`);
+    await this.#parts.library.clearCgroup(`${sandbox.cgroup}/${container}`);
     sandbox.containers.delete(container);
   }
 
@@ -197,21 +197,18 @@ export class NativeRuntime implements Runtime {
   async #startShim(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxState> {
     const { library, nativeDir } = this.#parts;
     const directory = this.#sandboxes.directory(spec.id);
-    const shimCgroup = `${spec.cgroup}/shim`;
-    await library.createCgroup(spec.cgroup, spec.resources);
-    await library.createCgroup(shimCgroup, {});
-    await library.spawnShim(
+    const shim = await library.spawnShim(
       {
         shimPath: join(nativeDir, "tessera-shim"),
         argv: shimArguments(spec, directory, this.#parts.copyTools),
         env: [],
-        cgroupDirs: [...(await library.cgroupDirs(shimCgroup)), ...(await library.bareCgroupRoots())],
+        cgroup: { path: spec.cgroup, resources: spec.resources },
         logPath: join(directory, "shim.log"),
         ...(spec.network.kind === "netns" ? { netnsPath: spec.network.path } : {}),
       },
       signal,
     );
-    return stateOf(await this.#sandboxes.connect(spec.id, spec.cgroup, signal));
+    return stateOf(this.#sandboxes.adopt(spec.id, spec.cgroup, shim));
   }
 
   async #launch(sandbox: Sandbox, spec: ContainerSpec, signal: AbortSignal): Promise<Running> {
@@ -219,15 +216,15 @@ export class NativeRuntime implements Runtime {
     const cgroup = `${sandbox.cgroup}/${spec.id}`;
     try {
       const confined = spec.seccomp === "RuntimeDefault" && !spec.privileged;
-      const [filter] = await Promise.all([
+      const [filter, cgroupDirs] = await Promise.all([
         confined ? library.defaultSeccompFilter(spec.capabilities) : undefined,
         library.createCgroup(cgroup, spec.resources, { defaultDevices: !spec.privileged }),
       ]);
-      const payload = encodeContainer(spec, await library.cgroupDirs(cgroup), filter);
+      const payload = encodeContainer(spec, cgroupDirs, filter);
       throwIfCancelled(signal, "start container");
       return await this.#askToStart(sandbox, spec.id, payload, signal);
     } catch (error) {
-      await this.#sandboxes.undo(`container ${spec.id}`, () => this.#sandboxes.removeCgroup(cgroup));
+      await this.#sandboxes.undo(`container ${spec.id}`, () => this.#parts.library.clearCgroup(cgroup));
       throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
-import type { NativeLibrary } from "./native-library.ts";
+import type { NativeLibrary, SpawnedShim } from "./native-library.ts";
 import { type Freezer, recallPaused, resumeAll } from "./pausing.ts";
 import { type ContainerState, RuntimeError, type RuntimeEvent, type SandboxState } from "./runtime.ts";
 import { type Exit, namesIn, readExits, readRecord } from "./sandbox-record.ts";
@@ -19,7 +19,7 @@ export interface SandboxesParts {
   /** Sockets and records of the sandboxes, a folder each: on a file system that a reboot empties (/run/tessera). */
   readonly runDir: string;
   readonly log: RuntimeLog;
-  readonly library: Pick<NativeLibrary, "killCgroup" | "removeCgroup" | "listCgroups"> & Freezer;
+  readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "listCgroups"> & Freezer;
   readonly files: Pick<HostFiles, "unmountBelow">;
 }
 
@@ -101,7 +101,18 @@ export class Sandboxes {
       });
   }
 
-  /** Connects to the sandbox's shim and takes its state over. */
+  /** Takes over a shim that was just started, and has no containers. */
+  adopt(id: string, cgroup: string, shim: SpawnedShim): Sandbox {
+    const client = new ShimClient(shim.connection, {
+      onEvent: (frame) => this.#take(sandbox, frame),
+      onClose: () => this.#connectionEnded(sandbox),
+    });
+    const sandbox = newSandbox(id, cgroup, shim.pid, client);
+    this.#sandboxes.set(id, sandbox);
+    return sandbox;
+  }
+
+  /** Connects to a shim that another agent started, or that hung up, and takes its state over. */
   async connect(id: string, cgroup: string, signal: AbortSignal): Promise<Sandbox> {
     const socket = await connectShim(this.socketPath(id), signal);
     const early: Frame[] = [];
@@ -116,16 +127,8 @@ export class Sandboxes {
         throw new RuntimeError("Internal", `sandbox ${id} is answered for by the shim of ${state.string("SANDBOX")}`, {
           step: "connect to shim",
         });
-      const containers = state.all("CONTAINER_STATE").map(decodeContainerState);
-      sandbox = {
-        id,
-        cgroup,
-        pid: state.u32("PID"),
-        client,
-        containers: new Map(containers.map((container) => [container.id, container])),
-        starting: new Map(),
-        closing: false,
-      };
+      sandbox = newSandbox(id, cgroup, state.u32("PID"), client);
+      for (const container of state.all("CONTAINER_STATE").map(decodeContainerState)) sandbox.containers.set(container.id, container);
       await recallPaused(sandbox, this.#parts.library);
     } catch (error) {
       client.close();
@@ -179,25 +182,24 @@ export class Sandboxes {
   }
 
   async #takeAway(directory: string, cgroup: string | undefined): Promise<void> {
-    if (cgroup !== undefined) await this.removeCgroup(cgroup);
+    if (cgroup !== undefined) await this.#parts.library.clearCgroup(cgroup);
     await this.#parts.files.unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
   }
 
   /** Asks the shim to end: it reaps its containers, and a v1 cgroup is then free at once. What is left is killed by cgroup. */
   async #shutDown(sandbox: Sandbox): Promise<void> {
+    const timer = setTimeout(() => sandbox.client.close(), shutdownTimeoutMs);
     try {
-      const ended = sandbox.client.request("SHUTDOWN", new Uint8Array(), AbortSignal.timeout(shutdownTimeoutMs));
+      const ended = sandbox.client.request("SHUTDOWN", new Uint8Array());
       await Promise.all([ended, resumeAll(sandbox, this.#parts.library)]);
+      // A little later than the answer, and then its cgroup is empty.
+      await sandbox.client.closed;
     } catch (error) {
       this.#parts.log.info({ sandbox: sandbox.id, err: error }, "the shim did not end by itself");
+    } finally {
+      clearTimeout(timer);
     }
-  }
-
-  /** Kills what is in the cgroup, then removes it. */
-  async removeCgroup(path: string): Promise<void> {
-    await this.#parts.library.killCgroup(path);
-    await this.#parts.library.removeCgroup(path);
   }
 
   /** Runs an undo; its failure is reported but does not hide what it is the undo of. */
@@ -294,12 +296,17 @@ export class Sandboxes {
   async #removeStrayCgroups(): Promise<void> {
     const known = new Set([...this.#sandboxes.values()].map((sandbox) => sandbox.cgroup));
     for (const cgroup of await this.#parts.library.listCgroups())
-      if (cgroup.startsWith("pod") && !known.has(cgroup)) await this.undo(`cgroup ${cgroup}`, () => this.removeCgroup(cgroup));
+      if (cgroup.startsWith("pod") && !known.has(cgroup))
+        await this.undo(`cgroup ${cgroup}`, () => this.#parts.library.clearCgroup(cgroup));
   }
 
   emit(event: RuntimeEvent): void {
     if (!this.#closed) this.#listener(event);
   }
+}
+
+function newSandbox(id: string, cgroup: string, pid: number, client: ShimClient): Sandbox {
+  return { id, cgroup, pid, client, containers: new Map(), starting: new Map(), closing: false };
 }
 
 export function stateOf(sandbox: Sandbox): SandboxState {

@@ -66,8 +66,10 @@ export class ShimClient {
   readonly #pending = new Map<number, Pending>();
   readonly #onEvent: (frame: Frame) => void;
   readonly #onClose: () => void;
+  /** Resolves when the connection has ended, for whatever reason. */
+  readonly closed: Promise<void>;
   #lastRequest = 0;
-  #closed = false;
+  #isClosed = false;
 
   constructor(socket: Socket, handlers: { readonly onEvent: (frame: Frame) => void; readonly onClose: () => void }) {
     this.#socket = socket;
@@ -86,14 +88,21 @@ export class ShimClient {
     socket.on("error", (error) => {
       fault = error;
     });
-    socket.on("close", () => this.#end(fault));
+    // One that a shim was started with is handed on paused.
+    socket.resume();
+    this.closed = new Promise((resolve) => {
+      socket.on("close", () => {
+        this.#end(fault);
+        resolve();
+      });
+    });
   }
 
   /** Resolves with the answer, whose fields are read by the caller; an ERROR is thrown. A late answer to a cancelled one is dropped. */
   async request(type: FrameName, payload: Uint8Array, signal?: AbortSignal): Promise<Fields> {
     const step = `ask shim for ${type}`;
     if (signal) throwIfCancelled(signal, step);
-    if (this.#closed) throw failure("NotFound", `${step}: the shim is gone`, step);
+    if (this.#isClosed) throw failure("NotFound", `${step}: the shim is gone`, step);
     this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
     const request = this.#lastRequest;
     const { promise, resolve, reject } = Promise.withResolvers<Frame>();
@@ -122,7 +131,7 @@ export class ShimClient {
   }
 
   #end(fault: Error | undefined): void {
-    this.#closed = true;
+    this.#isClosed = true;
     const error = failure("NotFound", `the connection to the shim ended${fault ? `: ${fault.message}` : ""}`, "ask shim", fault);
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#onClose();

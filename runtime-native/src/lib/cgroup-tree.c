@@ -332,12 +332,39 @@ ts_cgroup_list (struct ts_cgroups *cgroups, const char *path, char *out, uint32_
   return 0;
 }
 
+/* Removes the cgroup and those below, children first. One that the kernel still holds is counted: a process that ends
+   leaves its cgroup a moment after it was seen to end. */
 static int
-remove_one (int parent, const char *name, uint32_t *busy)
+remove_tree (int parent, const char *name, int depth, uint32_t *busy)
 {
+  cleanup_close int fd = -1;
+  cleanup_dir DIR *dir = NULL;
+  struct dirent *entry;
+
+  /* Most have no children. */
   if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
     return 0;
-  /* A process that ends leaves its cgroup a moment after it was seen to end. */
+  if (errno != EBUSY && errno != ENOTEMPTY)
+    return -errno;
+  if (depth == MAX_DEPTH)
+    return -ELOOP;
+  fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  dir = fd < 0 ? NULL : fdopendir (fd);
+  if (!dir)
+    return errno == ENOENT || errno == ENODEV ? 0 : -errno;
+  steal_fd (&fd);
+  while ((entry = readdir (dir)))
+    {
+      int err;
+
+      if (entry->d_type != DT_DIR || strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
+        continue;
+      err = remove_tree (dirfd (dir), entry->d_name, depth + 1, busy);
+      if (err < 0)
+        return err;
+    }
+  if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+    return 0;
   if (errno != EBUSY && errno != ENOTEMPTY)
     return -errno;
   (*busy)++;
@@ -345,30 +372,14 @@ remove_one (int parent, const char *name, uint32_t *busy)
 }
 
 static int
-visit_remove (int parent, const char *name, int fd, void *arg)
-{
-  (void) fd;
-  return remove_one (parent, name, arg);
-}
-
-static int
 remove_in_hierarchy (struct ts_cgroups *cgroups, int index, const char *path, uint32_t *busy)
 {
-  char full[PATH_MAX];
-  cleanup_close int fd = open_cgroup_at (cgroups, index, path);
   cleanup_close int mount = -1;
-  int err;
 
-  if (fd < 0)
-    return fd == -ENOENT ? 0 : fd;
-  err = walk_below (fd, 0, visit_remove, busy);
-  if (err < 0 || *path)
-    return err < 0 ? err : remove_one (cgroups->root_fds[index], path, busy);
+  if (*path)
+    return remove_tree (cgroups->root_fds[index], path, 0, busy);
   mount = open (cgroups->layout.hierarchies[index].mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (mount < 0)
-    return -errno;
-  snprintf (full, sizeof full, "%s", cgroups->root);
-  return remove_one (mount, full, busy);
+  return mount < 0 ? -errno : remove_tree (mount, cgroups->root, 0, busy);
 }
 
 int
@@ -388,4 +399,15 @@ ts_cgroup_remove (struct ts_cgroups *cgroups, const char *path, uint32_t *busy, 
         return ts_fail (res, -err, "remove cgroup", "\"%s\" in %s", path, cgroups->layout.hierarchies[i].mount);
     }
   return 0;
+}
+
+int
+ts_cgroup_clear (struct ts_cgroups *cgroups, const char *path, int32_t wait_ms, uint32_t *busy, struct ts_result *res)
+{
+  int err = ts_cgroup_remove (cgroups, path, busy, res);
+
+  if (err < 0 || *busy == 0)
+    return err;
+  err = ts_cgroup_kill (cgroups, path, wait_ms, busy, res);
+  return err < 0 ? err : ts_cgroup_remove (cgroups, path, busy, res);
 }

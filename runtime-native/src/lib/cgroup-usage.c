@@ -68,6 +68,7 @@ read_usage_v1 (int fd, unsigned controllers, struct ts_cgroup_usage *out, int64_
 int
 ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, struct ts_cgroup_usage *out, struct ts_result *res)
 {
+  const unsigned counting = CONTROLLER_CPUACCT | CONTROLLER_PIDS | CONTROLLER_MEMORY;
   int64_t inactive_file = -1;
 
   if (!is_cgroup_path (path, true))
@@ -75,8 +76,11 @@ ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, struct ts_cgroup_
   *out = (struct ts_cgroup_usage){ -1, -1, -1, -1, -1 };
   for (int i = 0; i < cgroups->layout.count; i++)
     {
-      cleanup_close int fd = open_cgroup_at (cgroups, i, path);
+      cleanup_close int fd = -1;
 
+      if (!cgroups->layout.unified && !(cgroups->layout.hierarchies[i].controllers & counting))
+        continue;
+      fd = open_cgroup_at (cgroups, i, path);
       if (fd < 0)
         return ts_fail (res, -fd, "read cgroup", "\"%s\" in %s", path, cgroups->layout.hierarchies[i].mount);
       if (cgroups->layout.unified)

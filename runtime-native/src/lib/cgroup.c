@@ -136,7 +136,7 @@ make_child (const struct ts_cgroups *cgroups, int index, int parent, const char 
 
 /* Makes all levels of `path` below `top`; returns the last one's descriptor. */
 static int
-make_path (const struct ts_cgroups *cgroups, int index, int top, const char *path, struct ts_result *res)
+make_levels (const struct ts_cgroups *cgroups, int index, int top, const char *path, struct ts_result *res)
 {
   cleanup_close int at = fcntl (top, F_DUPFD_CLOEXEC, 0);
   char name[NAME_MAX + 1];
@@ -160,6 +160,21 @@ make_path (const struct ts_cgroups *cgroups, int index, int top, const char *pat
   return steal_fd (&at);
 }
 
+/* Mostly only the last level is missing, and a v1 cgroup needs nothing of those above it. */
+static int
+make_path (const struct ts_cgroups *cgroups, int index, int top, const char *path, struct ts_result *res)
+{
+  const struct cgroup_hierarchy *hierarchy = &cgroups->layout.hierarchies[index];
+
+  if (hierarchy->needs_nothing && mkdirat (top, path, 0755) == 0)
+    {
+      int fd = openat (top, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+      return fd < 0 ? ts_fail (res, errno, "open cgroup", "\"%s\" in %s", path, hierarchy->mount) : fd;
+    }
+  return make_levels (cgroups, index, top, path, res);
+}
+
 void
 ts_cgroups_close (struct ts_cgroups *cgroups)
 {
@@ -168,6 +183,14 @@ ts_cgroups_close (struct ts_cgroups *cgroups)
   for (int i = 0; i < MAX_HIERARCHIES; i++)
     cleanup_closep (&cgroups->root_fds[i]);
   free (cgroups);
+}
+
+/* Makes the kernel copy a v1 cpuset to the children made from now on: setting it by hand would make the scheduler
+   divide the machine anew each time. */
+static bool
+pass_cpuset_on (int fd)
+{
+  return write_cgroup_file (fd, "cgroup.clone_children", "1") == 0;
 }
 
 static int
@@ -190,6 +213,9 @@ open_roots (struct ts_cgroups *cgroups, struct ts_result *res)
           if (err < 0)
             return ts_fail (res, -err, "delegate cgroup controllers", "below %s/%s", hierarchy->mount, cgroups->root);
         }
+      else
+        hierarchy->needs_nothing
+            = !(hierarchy->controllers & CONTROLLER_CPUSET) || pass_cpuset_on (cgroups->root_fds[i]);
     }
   return 0;
 }
@@ -225,56 +251,56 @@ ts_cgroups_open (const char *root, struct ts_cgroups **out, struct ts_result *re
   return 0;
 }
 
+/* v1: what pods are counted by, paused and killed by, or may be limited by later. A folder in one of the others costs
+   every start and end a moment, and is made for a limit. */
+static bool
+is_needed (const struct cgroup_hierarchy *hierarchy, const struct ts_cgroup_limits *limits)
+{
+  const unsigned rarely = CONTROLLER_IO | CONTROLLER_HUGETLB;
+  unsigned wanted = 0;
+
+  if (limits->io_count > 0 || limits->io_weight >= 0)
+    wanted |= CONTROLLER_IO;
+  if (limits->hugepage_count > 0)
+    wanted |= CONTROLLER_HUGETLB;
+  return (hierarchy->controllers & (~rarely | wanted)) != 0;
+}
+
 int
-ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
+ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits, uint32_t *made,
                   struct ts_result *res)
 {
+  const struct cgroup_layout *layout = &cgroups->layout;
+
+  *made = 0;
   if (!is_cgroup_path (path, false))
     return ts_fail (res, EINVAL, "make cgroup", "\"%s\"", path);
-  for (int i = 0; i < cgroups->layout.count; i++)
+  for (int i = 0; i < layout->count; i++)
     {
-      cleanup_close int fd = make_path (cgroups, i, cgroups->root_fds[i], path, res);
+      cleanup_close int fd = -1;
 
+      if (!layout->unified && !is_needed (&layout->hierarchies[i], limits))
+        continue;
+      fd = make_path (cgroups, i, cgroups->root_fds[i], path, res);
       if (fd < 0)
         return fd;
+      *made |= 1U << i;
     }
   return apply_cgroup_limits (cgroups, path, limits, res);
 }
 
-/* Folders of hierarchies `first` up to `end`. */
-static int
-name_dirs (const struct ts_cgroups *cgroups, int first, int end, const char *path, char *out, uint32_t size,
-           struct ts_result *res)
+int
+ts_cgroup_dirs (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res)
 {
   uint32_t used = 0;
 
-  for (int i = first; i < end; i++)
+  for (int i = 0; i < cgroups->layout.count; i++)
     {
-      int length = snprintf (out + used, size - used, "%s/%s%s%s\n", cgroups->layout.hierarchies[i].mount,
-                             cgroups->root, *path ? "/" : "", path);
+      int length = snprintf (out + used, size - used, "%s/%s\n", cgroups->layout.hierarchies[i].mount, cgroups->root);
 
       if (length < 0 || (uint32_t) length >= size - used)
-        return ts_fail (res, ENOBUFS, "name cgroup", "%s", path);
+        return ts_fail (res, ENOBUFS, "name cgroups", "%s", cgroups->root);
       used += (uint32_t) length;
     }
   return 0;
-}
-
-int
-ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size, struct ts_result *res)
-{
-  if (!is_cgroup_path (path, true))
-    return ts_fail (res, EINVAL, "name cgroup", "\"%s\"", path);
-  return name_dirs (cgroups, 0, cgroups->layout.count, path, out, size, res);
-}
-
-int
-ts_cgroup_bare_roots (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res)
-{
-  const struct cgroup_layout *layout = &cgroups->layout;
-
-  if (size == 0)
-    return ts_fail (res, ENOBUFS, "name cgroup", "%s", cgroups->root);
-  out[0] = '\0';
-  return name_dirs (cgroups, layout->count, layout->count + layout->bare_count, "", out, size, res);
 }

@@ -29,6 +29,7 @@ enum
 struct cgroup_hierarchy
 {
   unsigned controllers;
+  bool needs_nothing;   /* a new cgroup in it can be used as it is made */
   char mount[PATH_MAX]; /* where its root is mounted */
 };
 

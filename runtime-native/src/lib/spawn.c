@@ -20,9 +20,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/cgroup.h"
 #include "lib/cleanup.h"
 #include "lib/process.h"
 #include "lib/result.h"
@@ -32,8 +35,7 @@ enum
 {
   STACK_SIZE = 64 * 1024,
   GUARD_SIZE = 4096 * 4,
-  MAX_CGROUPS = 16,
-  READY_FD = 3,
+  AGENT_FD = 3,
   /* Descriptors the child duplicates from are above all those it duplicates to. */
   FIRST_FREE_FD = 10,
 };
@@ -44,9 +46,9 @@ struct launch
   char *shim_stack;
   int null_fd;
   int log_fd;
-  int ready_fd;
+  int agent_fd; /* the shim's end of its connection to the agent */
   int netns_fd;
-  int task_fds[MAX_CGROUPS]; /* "tasks" of each v1 cgroup */
+  int task_fds[MAX_HIERARCHIES]; /* "tasks" of each v1 cgroup */
   int task_count;
   int unified_fd; /* folder of the v2 cgroup, or -1 */
   /* Written by the children. */
@@ -60,7 +62,7 @@ close_launch (struct launch *launch)
 {
   cleanup_closep (&launch->null_fd);
   cleanup_closep (&launch->log_fd);
-  cleanup_closep (&launch->ready_fd);
+  cleanup_closep (&launch->agent_fd);
   cleanup_closep (&launch->netns_fd);
   cleanup_closep (&launch->unified_fd);
   for (int i = 0; i < launch->task_count; i++)
@@ -83,42 +85,90 @@ open_up (const char *path, int flags, mode_t mode)
   return move_up (open (path, flags | O_CLOEXEC | O_NOCTTY, mode));
 }
 
-/* A v1 cgroup has a file "tasks", a v2 one has not. Writing "0" there moves only the writer itself, which
-   takes no lock that readers hold: 0.03 ms, where "cgroup.procs" waits 7 to 15 ms for a grace period. */
 static int
-open_cgroup (struct launch *launch, const char *dir, struct ts_result *res)
+open_folder (struct launch *launch, const struct ts_cgroups *cgroups, int index, const char *path,
+             struct ts_result *res)
 {
-  char path[PATH_MAX];
+  launch->unified_fd = open_cgroup_at (cgroups, index, path);
+  return launch->unified_fd < 0 ? ts_fail (res, -launch->unified_fd, "open cgroup", "\"%s\" in %s", path,
+                                           cgroups->layout.hierarchies[index].mount)
+                                : 0;
+}
+
+/* Writing "0" to a v1 cgroup's "tasks" moves only the writer itself, which takes no lock that readers hold: 0.03 ms,
+   where "cgroup.procs" waits 7 to 15 ms for a grace period. v2 has no such file: the shim is cloned into its cgroup. */
+static int
+open_tasks (struct launch *launch, const struct ts_cgroups *cgroups, int index, const char *path, struct ts_result *res)
+{
+  char tasks[PATH_MAX];
   int fd;
 
-  if (snprintf (path, sizeof path, "%s/tasks", dir) >= (int) sizeof path)
-    return ts_fail (res, ENAMETOOLONG, "open cgroup", "%s", dir);
-  fd = open_up (path, O_WRONLY, 0);
-  if (fd >= 0)
-    {
-      if (launch->task_count == MAX_CGROUPS)
-        {
-          close (fd);
-          return ts_fail (res, E2BIG, "open cgroup", "more than %d hierarchies", MAX_CGROUPS);
-        }
-      launch->task_fds[launch->task_count++] = fd;
-      return 0;
-    }
-  if (errno != ENOENT)
-    return ts_fail (res, errno, "open cgroup", "%s", path);
-  if (launch->unified_fd >= 0)
-    return ts_fail (res, EINVAL, "open cgroup", "%s is a second cgroup v2", dir);
-  launch->unified_fd = open_up (dir, O_RDONLY | O_DIRECTORY, 0);
-  if (launch->unified_fd < 0)
-    return ts_fail (res, errno, "open cgroup", "%s", dir);
+  snprintf (tasks, sizeof tasks, "%s%stasks", path, *path ? "/" : "");
+  fd = move_up (openat (cgroups->root_fds[index], tasks, O_WRONLY | O_CLOEXEC));
+  if (fd < 0 && errno == ENOENT && launch->unified_fd < 0)
+    return open_folder (launch, cgroups, index, path, res);
+  if (fd < 0)
+    return ts_fail (res, errno, "open cgroup", "\"%s\" in %s", path, cgroups->layout.hierarchies[index].mount);
+  launch->task_fds[launch->task_count++] = fd;
   return 0;
+}
+
+/* Beside the hierarchies of controllers those in which a service manager knows processes by their cgroup: what is in
+   the caller's cgroup there would end with its service. */
+static int
+open_v1 (struct launch *launch, const struct ts_cgroups *cgroups, uint32_t made, struct ts_result *res)
+{
+  const struct cgroup_layout *layout = &cgroups->layout;
+  int err = 0;
+
+  for (int i = 0; err == 0 && i < layout->count + layout->bare_count; i++)
+    if (i >= layout->count)
+      err = open_tasks (launch, cgroups, i, "", res);
+    else if (made >> i & 1)
+      err = open_tasks (launch, cgroups, i, launch->spec->cgroup, res);
+  return err;
+}
+
+/* v2 wants of a cgroup that passes controllers on to its children that it holds no process itself. */
+static int
+open_v2 (struct launch *launch, struct ts_cgroups *cgroups, struct ts_result *res)
+{
+  static const struct ts_cgroup_limits none = { .cpu_shares = -1,
+                                                .cpu_quota_us = -1,
+                                                .cpu_period_us = -1,
+                                                .memory_bytes = -1,
+                                                .swap_bytes = -1,
+                                                .pids = -1,
+                                                .io_weight = -1 };
+  char leaf[PATH_MAX];
+  uint32_t made;
+  int err;
+
+  snprintf (leaf, sizeof leaf, "%s/shim", launch->spec->cgroup);
+  err = ts_cgroup_create (cgroups, leaf, &none, &made, res);
+  return err < 0 ? err : open_folder (launch, cgroups, 0, leaf, res);
+}
+
+static int
+make_cgroups (struct launch *launch, struct ts_result *res)
+{
+  const struct ts_spawn_spec *spec = launch->spec;
+  uint32_t made;
+  int err;
+
+  if (!spec->cgroup)
+    return 0;
+  err = ts_cgroup_create (spec->cgroups, spec->cgroup, &spec->limits, &made, res);
+  if (err < 0)
+    return err;
+  return spec->cgroups->layout.unified ? open_v2 (launch, spec->cgroups, res)
+                                       : open_v1 (launch, spec->cgroups, made, res);
 }
 
 static int
 open_launch (struct launch *launch, struct ts_result *res)
 {
   const struct ts_spawn_spec *spec = launch->spec;
-  int err;
 
   launch->null_fd = open_up ("/dev/null", O_RDWR, 0);
   if (launch->null_fd < 0)
@@ -135,13 +185,7 @@ open_launch (struct launch *launch, struct ts_result *res)
       if (launch->netns_fd < 0)
         return ts_fail (res, errno, "open network namespace", "%s", spec->netns);
     }
-  for (const char *const *dir = spec->cgroup_dirs; dir && *dir; dir++)
-    {
-      err = open_cgroup (launch, *dir, res);
-      if (err < 0)
-        return err;
-    }
-  return 0;
+  return make_cgroups (launch, res);
 }
 
 /* ---- in the children ---- */
@@ -175,15 +219,15 @@ run_shim (void *arg)
   const struct ts_spawn_spec *spec = launch->spec;
 
   if (dup2 (launch->null_fd, 0) < 0 || dup2 (launch->null_fd, 1) < 0
-      || dup2 (launch->log_fd >= 0 ? launch->log_fd : launch->null_fd, 2) < 0 || dup2 (launch->ready_fd, READY_FD) < 0)
+      || dup2 (launch->log_fd >= 0 ? launch->log_fd : launch->null_fd, 2) < 0 || dup2 (launch->agent_fd, AGENT_FD) < 0)
     return give_up (launch, "set up descriptors");
-  if (syscall (SYS_close_range, READY_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+  if (syscall (SYS_close_range, AGENT_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     return give_up (launch, "close descriptors");
   if (chdir ("/") < 0)
     return give_up (launch, "change directory");
   umask (022);
   reset_signals ();
-  execve (spec->path, (char *const *) spec->argv, (char *const *) spec->env);
+  syscall (SYS_execveat, spec->program, "", spec->argv, spec->env, AT_EMPTY_PATH);
   return give_up (launch, "exec");
 }
 
@@ -267,40 +311,55 @@ clone_intermediate (struct launch *launch, struct ts_result *res)
 }
 
 int
+ts_open_program (const char *path, int32_t *out, struct ts_result *res)
+{
+  struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+  cleanup_close int fd = (int) syscall (SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+  if (fd < 0)
+    return ts_fail (res, errno, "open program", "%s", path);
+  if (syscall (SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+    return ts_fail (res, errno, "seal program", "%s", path);
+  *out = steal_fd (&fd);
+  return 0;
+}
+
+int
 ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res)
 {
   struct launch launch = {
     .spec = spec,
     .null_fd = -1,
     .log_fd = -1,
-    .ready_fd = -1,
+    .agent_fd = -1,
     .netns_fd = -1,
     .unified_fd = -1,
     .shim = -1,
   };
-  int pipe_fds[2];
-  cleanup_close int read_end = -1;
+  int ends[2];
+  cleanup_close int own_end = -1;
   int err = open_launch (&launch, res);
 
-  if (err == 0 && pipe2 (pipe_fds, O_CLOEXEC) < 0)
-    err = ts_fail (res, errno, "make pipe", "ready");
+  if (err == 0 && socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+    err = ts_fail (res, errno, "make connection", "to the shim");
   if (err == 0)
     {
-      read_end = pipe_fds[0];
-      launch.ready_fd = move_up (pipe_fds[1]);
-      err = launch.ready_fd < 0 ? ts_fail (res, errno, "make pipe", "ready") : clone_intermediate (&launch, res);
+      own_end = ends[0];
+      launch.agent_fd = move_up (ends[1]);
+      err = launch.agent_fd < 0 ? ts_fail (res, errno, "make connection", "to the shim")
+                                : clone_intermediate (&launch, res);
     }
   close_launch (&launch);
   if (err < 0)
     return err;
   if (launch.error)
-    return ts_fail (res, launch.error, launch.step, "%s", spec->path);
+    return ts_fail (res, launch.error, launch.step, "%s", spec->argv[0]);
 
   out->pid = launch.shim;
   out->start_time = read_start_time (launch.shim);
-  /* It may have ended already: the pipe then says so. */
+  /* It may have ended already: the connection then says so. */
   if (out->start_time < 0)
     out->start_time = 0;
-  out->ready_fd = steal_fd (&read_end);
+  out->connection = steal_fd (&own_end);
   return 0;
 }

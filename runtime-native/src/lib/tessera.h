@@ -19,30 +19,6 @@ struct ts_result
   char message[TS_MESSAGE_SIZE]; /* with what, and the system's words for errno */
 };
 
-/* ---- spawn.c ---- */
-
-struct ts_spawn_spec
-{
-  const char *path;               /* the program */
-  const char *const *argv;        /* ends with NULL */
-  const char *const *env;         /* ends with NULL */
-  const char *netns;              /* network namespace to enter, NULL for the caller's */
-  const char *const *cgroup_dirs; /* folders of cgroups to enter, ends with NULL */
-  const char *log_path;           /* file that stderr is appended to, NULL for /dev/null */
-};
-
-struct ts_spawned
-{
-  int64_t start_time; /* field 22 of /proc/PID/stat: with the pid it names the process for ever */
-  int32_t pid;
-  int32_t ready_fd; /* read end of the pipe whose write end is the program's descriptor 3 */
-};
-
-TS_EXPORT int ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res);
-
-/* Signals the process that has this pid and start time; -ESRCH when it is gone or the pid was reused. */
-TS_EXPORT int ts_signal_process (int32_t pid, int64_t start_time, int32_t signal_number, struct ts_result *res);
-
 /* ---- cgroup*.c ---- */
 
 struct ts_cgroups;
@@ -98,15 +74,11 @@ TS_EXPORT int ts_cgroups_open (const char *root, struct ts_cgroups **out, struct
 TS_EXPORT void ts_cgroups_close (struct ts_cgroups *cgroups);
 
 /* `path` is relative to the root, "pod1/app"; "" is the root itself. Making an existing one sets its limits.
- */
+ *made: bit i is set when it is in hierarchy i, in the order of ts_cgroup_dirs; limits tell which it needs. */
 TS_EXPORT int ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
-                                struct ts_result *res);
-/* The folder of the cgroup in each hierarchy, each followed by a newline. */
-TS_EXPORT int ts_cgroup_dirs (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size,
-                              struct ts_result *res);
-/* The same of the root in the hierarchies without controllers, in which a service manager knows processes by
-   their cgroup: what shall not be ended with the caller's service joins them. None with v2 alone. */
-TS_EXPORT int ts_cgroup_bare_roots (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res);
+                                uint32_t *made, struct ts_result *res);
+/* The folder of the root in each hierarchy, each followed by a newline. */
+TS_EXPORT int ts_cgroup_dirs (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res);
 /* Names of the children, each followed by a newline; -ENOBUFS when `size` is too small. */
 TS_EXPORT int ts_cgroup_list (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size,
                               struct ts_result *res);
@@ -119,6 +91,9 @@ TS_EXPORT int ts_cgroup_kill (struct ts_cgroups *cgroups, const char *path, int3
                               struct ts_result *res);
 /* One round: removes the cgroup and all below it; *busy counts those the kernel still holds. */
 TS_EXPORT int ts_cgroup_remove (struct ts_cgroups *cgroups, const char *path, uint32_t *busy, struct ts_result *res);
+/* One round of both: removes what is empty at once, else kills first. *busy counts what is left. */
+TS_EXPORT int ts_cgroup_clear (struct ts_cgroups *cgroups, const char *path, int32_t wait_ms, uint32_t *busy,
+                               struct ts_result *res);
 /* Stops or continues all that runs in the cgroup and below. *left is 0 once it is so; the caller repeats it until then.
  */
 TS_EXPORT int ts_cgroup_freeze (struct ts_cgroups *cgroups, const char *path, int32_t freeze, uint32_t *left,
@@ -128,6 +103,37 @@ TS_EXPORT int ts_cgroup_is_frozen (struct ts_cgroups *cgroups, const char *path,
                                    struct ts_result *res);
 TS_EXPORT int ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, struct ts_cgroup_usage *out,
                                struct ts_result *res);
+
+/* ---- spawn.c ---- */
+
+/* Opens a program so that it cannot be written to through /proc/PID/exe of a process that runs it: on a read-only
+   mount of its own, which the descriptor and those processes hold (CVE-2019-5736). */
+TS_EXPORT int ts_open_program (const char *path, int32_t *program, struct ts_result *res);
+
+struct ts_spawn_spec
+{
+  const char *const *argv; /* ends with NULL */
+  const char *const *env;  /* ends with NULL */
+  const char *netns;       /* network namespace to enter, NULL for the caller's */
+  const char *log_path;    /* file that stderr is appended to, NULL for /dev/null */
+  struct ts_cgroups *cgroups;
+  const char *cgroup; /* made with these limits and entered; on v2 its child "shim" is. NULL: none */
+  struct ts_cgroup_limits limits;
+  int32_t program; /* as ts_open_program opened it */
+  int32_t reserved;
+};
+
+struct ts_spawned
+{
+  int64_t start_time; /* field 22 of /proc/PID/stat: with the pid it names the process for ever */
+  int32_t pid;
+  int32_t connection; /* a stream socket whose other end is the program's descriptor 3 */
+};
+
+TS_EXPORT int ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res);
+
+/* Signals the process that has this pid and start time; -ESRCH when it is gone or the pid was reused. */
+TS_EXPORT int ts_signal_process (int32_t pid, int64_t start_time, int32_t signal_number, struct ts_result *res);
 
 /* ---- seccomp.c ---- */
 

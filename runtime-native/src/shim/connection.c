@@ -288,24 +288,33 @@ count_connections (const struct ts_shim *shim)
   return count;
 }
 
+void
+ts_begin_connection (struct ts_shim *shim, int fd, bool subscribed)
+{
+  struct ts_connection *connection = calloc (1, sizeof *connection);
+
+  if (!connection)
+    {
+      close (fd);
+      return;
+    }
+  connection->shim = shim;
+  connection->subscribed = subscribed;
+  connection->source = (struct ts_source){ .fd = fd, .ready = connection_ready };
+  connection->next = shim->connections;
+  shim->connections = connection;
+  watch (connection);
+}
+
 static void
 listener_ready (struct ts_source *source, uint32_t events)
 {
   struct ts_shim *shim = ts_owner (source, struct ts_shim, listener);
   cleanup_close int fd = accept4 (source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  struct ts_connection *connection;
 
   (void) events;
-  if (fd < 0 || !is_root (fd) || count_connections (shim) >= MAX_CONNECTIONS)
-    return;
-  connection = calloc (1, sizeof *connection);
-  if (!connection)
-    return;
-  connection->shim = shim;
-  connection->source = (struct ts_source){ .fd = steal_fd (&fd), .ready = connection_ready };
-  connection->next = shim->connections;
-  shim->connections = connection;
-  watch (connection);
+  if (fd >= 0 && is_root (fd) && count_connections (shim) < MAX_CONNECTIONS)
+    ts_begin_connection (shim, steal_fd (&fd), false);
 }
 
 /* A path socket, never an abstract one, which every process in the network namespace could reach (CVE-2020-15257). */

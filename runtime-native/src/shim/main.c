@@ -1,9 +1,9 @@
 /* tessera-shim --id POD --run-dir RUN/POD --hostname NAME [--host-ipc] [--host-network] [--share-pids]
                 [--copy-tools FILE] [--sysctl NAME=VALUE]...
 
-   Started by the agent as nobody's child, in the pod's network namespace and its cgroup. Writes "R" to descriptor 3
-   when it listens on RUN/POD/shim.sock, or why it cannot. Under two other names it is a first process inside of pods
-   (container/init.h). */
+   Started by the agent as nobody's child, in the pod's network namespace and its cgroup. Descriptor 3 is a connection
+   to the agent: the shim writes "R" there when it listens on RUN/POD/shim.sock, and takes requests from then on, or why
+   it cannot. Under two other names it is a first process inside of pods (container/init.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,18 +13,14 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "container/init.h"
-#include "container/mounts.h"
-#include "container/syscalls.h"
-#include "lib/cleanup.h"
 #include "shim/shim.h"
 
 enum
 {
-  READY_FD = 3,
+  AGENT_FD = 3,
 };
 
 static int
@@ -65,28 +61,6 @@ parse_options (int argc, char **argv, struct ts_sandbox_options *options, struct
   return 0;
 }
 
-/* Runs the program again from a read-only mount of its own, which /proc/PID/exe then leads to: no container that gets
-   hold of it can write to the node's file (CVE-2019-5736). */
-static int
-seal_program (char **argv, struct ts_failure *failure)
-{
-  static char *const no_environment[] = { NULL };
-  struct statvfs fs;
-  cleanup_close int program = -1;
-  int err;
-
-  if (statvfs ("/proc/self/exe", &fs) < 0)
-    return ts_fail (failure, errno, "open program", "/proc/self/exe");
-  if (fs.f_flag & ST_RDONLY)
-    return 0;
-  program = sys_open_tree (AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE);
-  err = program < 0 ? -errno : ts_set_attributes (program, 0, MOUNT_ATTR_RDONLY);
-  if (err < 0)
-    return ts_fail_step (failure, -err, "seal program");
-  syscall (SYS_execveat, program, "", argv, no_environment, AT_EMPTY_PATH);
-  return ts_fail_step (failure, errno, "run sealed program");
-}
-
 static int
 start (struct ts_shim *shim, const struct ts_sandbox_options *options, struct ts_failure *failure)
 {
@@ -116,7 +90,7 @@ tell (const struct ts_failure *failure)
   char text[512];
   int size = snprintf (text, sizeof text, "%s: %s: %s", failure->step, failure->operand, strerror (failure->error));
 
-  if (write (READY_FD, text, (size_t) size) < 0)
+  if (write (AGENT_FD, text, (size_t) size) < 0)
     _exit (1);
 }
 
@@ -135,11 +109,9 @@ main (int argc, char **argv)
 
   /* Every file is made with the mode it is to have. */
   umask (0);
-  err = seal_program (argv, &failure);
-  fcntl (READY_FD, F_SETFD, FD_CLOEXEC);
+  fcntl (AGENT_FD, F_SETFD, FD_CLOEXEC);
   prctl (PR_SET_NAME, "tessera-shim");
-  if (err == 0)
-    err = parse_options (argc, argv, &options, &failure);
+  err = parse_options (argc, argv, &options, &failure);
   if (err == 0)
     err = start (&shim, &options, &failure);
   if (err < 0)
@@ -147,10 +119,12 @@ main (int argc, char **argv)
       tell (&failure);
       return 1;
     }
-  /* Nobody may be listening any more: the next agent finds the socket. */
+  /* Nobody may be there to hear it any more: the next agent finds the socket. */
   signal (SIGPIPE, SIG_IGN);
-  if (write (READY_FD, "R", 1) == 1 || errno == EPIPE)
-    close (READY_FD);
+  if (write (AGENT_FD, "R", 1) == 1)
+    ts_begin_connection (&shim, AGENT_FD, true);
+  else
+    close (AGENT_FD);
   for (;;)
     ts_run_once (shim.epoll);
 }

@@ -1,13 +1,14 @@
-/* What the agent and a pod's shim say to each other on RUN/<pod>/shim.sock; ts/shim-protocol.ts says the same, and a
-   test compares the two. Both ends are on one machine and from one build or its neighbours: numbers are never reused.
+/* What the agent and a pod's shim say to each other on RUN/<pod>/shim.sock, and on the connection that the shim is
+   started with, after its "R"; ts/shim-protocol.ts says the same, and a test compares the two. Both ends are on one
+   machine and from one build or its neighbours: numbers are never reused.
 
    A frame is a header of 12 bytes, little-endian (u32 size of the payload, u16 type, u16 zero, u32 request), and its
    payload: fields of u16 tag, u32 size, value; or plain bytes for data frames. A field's value is a number of 4 or 8
    bytes, a string with its final NUL, bytes, or fields again. Unknown fields are skipped.
 
    Every request is answered by exactly one frame that bears its number. An EXEC turns its connection into that exec:
-   data frames until EXEC_EXITED; so do ATTACH and CONNECT. An exit is told to all connections that asked for STATE,
-   with request number 0. */
+   data frames until EXEC_EXITED; so do ATTACH and CONNECT. An exit is told to all connections that asked for STATE
+   and to the one that the shim was started with, with request number 0. */
 #ifndef TS_PROTOCOL_H
 #define TS_PROTOCOL_H
 

@@ -114,6 +114,8 @@ struct ts_connection
 };
 
 int ts_listen (struct ts_shim *shim, struct ts_failure *failure);
+/* Takes requests from fd, which it owns from then on; closes it when there is no memory. */
+void ts_begin_connection (struct ts_shim *shim, int fd, bool subscribed);
 /* Appends the frame (buffer is emptied) and sends as much as goes. */
 void ts_send (struct ts_connection *connection, struct ts_buffer *frame);
 void ts_send_data (struct ts_connection *connection, uint16_t type, const uint8_t *bytes, size_t size);

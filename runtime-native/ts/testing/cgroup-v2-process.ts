@@ -21,10 +21,14 @@ try {
   const dirs = await library.cgroupDirs("pod/app");
   seen["dirs"] = dirs.length;
   seen["names"] = [await library.listCgroups(), await library.listCgroups("pod")];
-  const shell = (script: string, cgroupDirs: readonly string[]) =>
-    library.spawnShim({ shimPath: "/bin/sh", argv: ["sh", "-c", script], env: ["PATH=/usr/bin:/bin"], cgroupDirs });
-  const shim = await shell("sleep 1000 & sleep 1000 & sleep 1000 & printf R >&3; wait", dirs);
-  seen["member"] = (await readFile(`/proc/${shim.pid}/cgroup`, "utf8")).match(/^0::.*(\/pod\/app)$/m)?.[1];
+  const shell = async (script: string, path: string) => {
+    const cgroup = { path, resources: {} };
+    const shim = await library.spawnShim({ shimPath: "/bin/sh", argv: ["sh", "-c", script], env: ["PATH=/usr/bin:/bin"], cgroup });
+    shim.connection.destroy();
+    return shim;
+  };
+  const shim = await shell("sleep 1000 & sleep 1000 & sleep 1000 & printf R >&3; wait", "pod/app");
+  seen["member"] = (await readFile(`/proc/${shim.pid}/cgroup`, "utf8")).match(/^0::.*(\/pod\/app\/shim)$/m)?.[1];
   seen["processes"] = (await library.cgroupProcesses("pod")).length;
   await library.killCgroup("pod");
   seen["left"] = await library.cgroupProcesses("pod");
@@ -34,10 +38,7 @@ try {
   // Setting it again replaces the program.
   await library.createCgroup("pod/devices", {}, { defaultDevices: true });
   const node = join(folder, "kmsg");
-  await shell(
-    `{ mknod ${node} c 1 11; cat ${node}; head -c 1 /dev/zero | wc -c; } >${folder}/report 2>&1; printf R >&3`,
-    await library.cgroupDirs("pod/devices"),
-  );
+  await shell(`{ mknod ${node} c 1 11; cat ${node}; head -c 1 /dev/zero | wc -c; } >${folder}/report 2>&1; printf R >&3`, "pod/devices");
   seen["devices"] = await readFile(`${folder}/report`, "utf8");
   seen["memory"] = await attempt(library.createCgroup("pod/limited", { memoryLimitBytes: 32 * 1024 * 1024 }));
   seen["controllers"] = await readFile(join(dirs[0] ?? "", "cgroup.controllers"), "utf8");
