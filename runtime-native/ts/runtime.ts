@@ -162,8 +162,10 @@ export interface ContainerSpec {
   readonly privileged: boolean;
   readonly seccomp: "RuntimeDefault" | "Unconfined";
   readonly resources: Resources;
-  /** "container": an own PID namespace. "pod": the sandbox's, which must have been made with `sharePids`. "host": the node's. */
-  readonly pid: "container" | "pod" | "host";
+  /** "container": an own PID namespace. "pod": the sandbox's, which must have been made with `sharePids`. "host": the node's. Else that of a running container
+   * of the sandbox, by its id: the container ends with that one at the latest.
+   */
+  readonly pid: "container" | "pod" | "host" | { readonly container: string };
   /**
    * With `pid` "container": the first process is a small init, which runs the command as its child, hands signals on to it, reaps orphans, and
    * exits as the command does. Otherwise of no effect: the first process of the other namespaces reaps already.

@@ -82,6 +82,7 @@ export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string
       .strings("CGROUP_DIR", cgroupDirs)
       .bool("HOST_PID", spec.pid === "host")
       .bool("POD_PID", spec.pid === "pod")
+      .strings("TARGET", typeof spec.pid === "object" ? [spec.pid.container] : [])
       .bool("INIT", spec.init && spec.pid === "container")
       .bool("STDIN_OPEN", spec.stdin);
     for (const rlimit of spec.rlimits ?? []) writer.fields("RLIMIT", (inner) => writeRlimit(inner, rlimit));

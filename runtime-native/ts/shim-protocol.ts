@@ -86,6 +86,7 @@ export const tags = {
   PORT: 61,
   POD_PID: 62,
   INIT: 63,
+  TARGET: 64,
   RLIMIT: 70,
   RESOURCE: 71,
   SOFT: 72,

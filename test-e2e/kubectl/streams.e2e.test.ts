@@ -45,6 +45,12 @@ scenario("kubectl debug puts a container with a terminal into a running pod", as
   assert.deepEqual([tools?.name, tools?.state?.terminated?.exitCode, tools?.restartCount], ["tools", 3, 0]);
   assert.deepEqual([status.phase, status.containerStatuses?.[0]?.restartCount], ["Running", 0]);
   assert.match(await cluster.kubectlOk(["logs", "broken", "-c", "tools"]), /broken/);
+  const beside = ["debug", "broken", "-c", "beside", "--target=main", "--profile=general", `--image=${exampleImage}`, "--quiet"];
+  await cluster.kubectlOk([...beside, "--", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; ls /proc/1/root/"]);
+  await until("it sees its target's first process", async () => {
+    const log = await cluster.kubectl(["logs", "broken", "-c", "beside"]);
+    return /^sleep 1000 /.test(log.stdout) || undefined;
+  });
 });
 
 for (const program of programs) {

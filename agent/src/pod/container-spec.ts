@@ -37,6 +37,8 @@ export interface SpecInputs extends ProcessInputs {
   readonly folders: PodFolders;
   readonly volumes: ReadonlyMap<string, PreparedVolume>;
   readonly given: readonly GivenFile[];
+  /** The runtime's name for the container whose processes it is to see. */
+  readonly target: string | undefined;
 }
 
 /** The folders of one attempt of a container. */
@@ -62,8 +64,6 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const { want, container, attempt, lower, folders, node, volumes, given } = inputs;
   const { spec } = container;
   const pid = pidNamespace(want);
-  // All of the pod's containers are seen anyway.
-  if (container.target !== undefined && pid === "container") throw new TesseraError("Invalid", "targetContainerName is not supported yet");
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
   const paths = attemptFolders(folders, container.name, attempt);
@@ -82,7 +82,8 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
     resources: { ...containerResources(spec, { pod: want.pod, node }), ...resources },
     ...annotated,
-    pid,
+    // Where processes are shared, those of all containers are seen anyway.
+    pid: pid === "container" && inputs.target !== undefined ? { container: inputs.target } : pid,
     init: wantsInit(want, container.name),
     stdin: spec.stdin ?? false,
     log: { path: logPath(folders, container.name, attempt), maxBytes: node.logMaxBytes, maxFiles: node.logMaxFiles },

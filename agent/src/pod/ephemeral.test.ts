@@ -82,6 +82,17 @@ describe("ephemeral containers", () => {
     );
   });
 
+  it("join the target's current run", async () => {
+    const object = pod("a");
+    pods.assign(object);
+    await running("uid-a");
+    node.kernel.end("uid-a", "main_0", { exitCode: 1 });
+    await until(() => node.kernel.starts.includes("uid-a/main_1"), seen);
+    pods.assign(withDebug(object, { targetContainerName: "main" }));
+    await until(() => debug("uid-a")?.state?.running !== undefined, seen);
+    assert.deepEqual(node.kernel.sandboxes.get("uid-a")?.containers.get("debug_0")?.spec.pid, { container: "main_1" });
+  });
+
   it("are known to the next agent, running or ended", async () => {
     const object = withDebug(pod("a"));
     pods.assign(object);

@@ -171,6 +171,7 @@ const EXECUTORS: Executors = {
         facts,
         node,
         given,
+        target: container.target && attemptId(container.target, state.container(container.target).attempt),
       }),
     );
     const isNew = attempt !== state.container(name).attempt;

@@ -101,9 +101,10 @@ struct ts_container_spec
   const char *shm;    /* folder that becomes /dev/shm */
   bool host_pid;
   bool pod_pid;
-  int pod_init;     /* with pod_pid: pidfd of the first process of the pid namespace, else -1 */
-  const char *proc; /* with pod_pid: where that namespace's /proc is mounted, else NULL */
-  int program;      /* this very program */
+  const char *target; /* id of the container whose pid namespace is joined, else NULL */
+  int pod_init;       /* with pod_pid or target: pidfd of the first process of the pid namespace, else -1 */
+  const char *proc;   /* with pod_pid: where that namespace's /proc is mounted, else NULL */
+  int program;        /* this very program */
   bool stdin_open;
   uint32_t oom_score_adj;
   const char *log_path;

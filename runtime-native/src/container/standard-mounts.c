@@ -1,11 +1,24 @@
 /* /proc and /sys as every container has them, and what is hidden in them. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "container/mounts.h"
 #include "container/setup.h"
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
+
+enum
+{
+  /* Beyond all descriptors that are open while a container is set up. */
+  TAKEN_FD = 200,
+};
 
 /* Whoever mounts it sees its own processes there: that of a namespace which we are not in was mounted by another. */
 static int
@@ -17,11 +30,59 @@ clone_proc (const char *path, struct ts_failure *failure)
   return tree < 0 ? ts_fail (failure, -tree, "clone the pod's /proc", "%s", path) : tree;
 }
 
+/* Runs in a child of its own, in the mount namespace of a container that may be hostile: what is there as /proc must be
+   a procfs, and is taken without what covers parts of it. The child itself stays out of sight, in our pid namespace. */
+static int
+take_proc (void)
+{
+  struct statfs fs;
+  int tree;
+
+  if (setns (TS_NAMESPACE_FD, CLONE_NEWNS) < 0)
+    return errno;
+  tree = sys_open_tree (AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+  if (tree < 0 || fstatfs (tree, &fs) < 0)
+    return errno;
+  if (fs.f_type != PROC_SUPER_MAGIC)
+    return EUCLEAN;
+  return dup3 (tree, TAKEN_FD, O_CLOEXEC) < 0 ? errno : 0;
+}
+
+/* The /proc of another container, by a child that shares our descriptors and nothing else. */
+static int
+take_target_proc (const char *target, struct ts_failure *failure)
+{
+  int status = 0;
+  pid_t pid = sys_clone (CLONE_FILES | SIGCHLD, NULL);
+
+  if (pid == 0)
+    _exit (take_proc ());
+  if (pid < 0)
+    return ts_fail (failure, errno, "clone for /proc of container", "%s", target);
+  while (waitpid (pid, &status, 0) < 0)
+    if (errno != EINTR)
+      return ts_fail (failure, errno, "wait for /proc of container", "%s", target);
+  if (!WIFEXITED (status) || WEXITSTATUS (status) != 0)
+    return ts_fail (failure, WIFEXITED (status) ? WEXITSTATUS (status) : ECHILD, "clone /proc of container", "%s",
+                    target);
+  return TAKEN_FD;
+}
+
+static int
+open_proc (struct ts_setup *setup)
+{
+  const struct ts_container_spec *spec = setup->spec;
+
+  if (spec->target)
+    return take_target_proc (spec->target, setup->failure);
+  return spec->proc ? clone_proc (spec->proc, setup->failure)
+                    : ts_new_mount ("proc", NULL, TS_PROC_ATTRIBUTES, setup->failure);
+}
+
 int
 ts_mount_proc (struct ts_setup *setup)
 {
-  int proc = setup->spec->proc ? clone_proc (setup->spec->proc, setup->failure)
-                               : ts_new_mount ("proc", NULL, TS_PROC_ATTRIBUTES, setup->failure);
+  int proc = open_proc (setup);
 
   if (proc < 0)
     return proc;

@@ -56,7 +56,7 @@ new_container (struct ts_connection *connection, const struct ts_container_spec 
   container->pidfd = -1;
   container->requester = connection;
   container->request = connection->frame.request;
-  container->shares_pids = spec->host_pid || spec->pod_pid;
+  container->shares_pids = spec->host_pid || spec->pod_pid || spec->target;
   container->oom_score_adj = spec->oom_score_adj;
   container->security = spec->security;
   container->security.seccomp = NULL;
@@ -161,12 +161,26 @@ ts_refuse_start (struct ts_container *container, const struct ts_failure *failur
   ts_settle (shim);
 }
 
+/* The target's first process is the first one of its pid namespace, or at least in it. */
+static int
+add_target (struct ts_shim *shim, struct ts_container_spec *spec, struct ts_failure *failure)
+{
+  const struct ts_container *target = ts_find_container (shim, spec->target);
+
+  if (!target || target->phase != TS_RUNNING || target->pidfd < 0)
+    return ts_refuse (failure, TS_NOT_FOUND, ESRCH, "join the processes of container", "%s", spec->target);
+  spec->pod_init = target->pidfd;
+  return 0;
+}
+
 /* What the sandbox has for all of its containers. */
 static int
-add_shared (const struct ts_shim *shim, struct ts_container_spec *spec, struct ts_failure *failure)
+add_shared (struct ts_shim *shim, struct ts_container_spec *spec, struct ts_failure *failure)
 {
   spec->shm = shim->shm;
   spec->program = shim->program;
+  if (spec->target)
+    return add_target (shim, spec, failure);
   if (!spec->pod_pid)
     return 0;
   if (!shim->pod_init.pid)

@@ -104,6 +104,7 @@ enum
   X (PORT, 61)                                                                                                       \
   X (POD_PID, 62)  /* 1 or 0; in the pid namespace that the pod's containers share, if the shim has one */           \
   X (INIT, 63)     /* 1 or 0; the command is run by an init */                                                       \
+  X (TARGET, 64)   /* id of a running container: in its pid namespace */                                             \
   X (RLIMIT, 70)   /* each: RESOURCE, SOFT, HARD */                                                                  \
   X (RESOURCE, 71) /* number of setrlimit(2) */                                                                      \
   X (SOFT, 72)     /* u64, all ones for unlimited; so has HARD */                                                    \

@@ -273,6 +273,8 @@ read_container_field (const struct ts_field *field, struct ts_container_spec *sp
       return ts_field_bool (field, &spec->host_pid);
     case TS_TAG_POD_PID:
       return ts_field_bool (field, &spec->pod_pid);
+    case TS_TAG_TARGET:
+      return ts_field_string (field, &spec->target);
     case TS_TAG_INIT:
       return ts_field_bool (field, &spec->process.init);
     case TS_TAG_STDIN_OPEN:
@@ -319,8 +321,9 @@ check_container (const struct ts_container_spec *spec, struct ts_failure *failur
     return refuse (failure, "the root file system is not complete");
   if (!is_plain_path (spec->log_path))
     return refuse (failure, "the log's path is not absolute");
-  if (spec->pod_pid && spec->host_pid)
-    return refuse (failure, "the pid namespace is to be the pod's and the node's");
+  if (spec->pod_pid + spec->host_pid + !!spec->target > 1)
+    return refuse (failure,
+                   "the pid namespace is to be more than one of the pod's, the node's and another container's");
   if (spec->oom_score_adj > 1000)
     return refuse (failure, "oomScoreAdj is over 1000");
   return check_process (&spec->process, failure);
