@@ -18,6 +18,8 @@ export interface NodeFacts {
   readonly hugepages: readonly HugepagePool[];
   /** Most processes and threads of one pod; undefined: no limit. */
   readonly podPidsLimit: number | undefined;
+  /** Kernel settings besides the safe ones that pods may have: names, or beginnings of names with a "*". */
+  readonly allowedUnsafeSysctls: readonly string[];
   /** A container's log is rotated beyond so many bytes, and so many files of it are kept. */
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;

@@ -65,6 +65,7 @@ async function readFacts(settings: ServeSettings): Promise<NodeFacts> {
     hostname: hostname(),
     addresses: [settings.nodeAddress],
     ...(await readCapacity(settings.swapBehavior)),
+    allowedUnsafeSysctls: settings.allowedUnsafeSysctl,
     podPidsLimit: settings.podPidsLimit === 0 ? undefined : settings.podPidsLimit,
     logMaxBytes: settings.logMaxBytes,
     logMaxFiles: settings.logMaxFiles,

@@ -20,6 +20,7 @@ export interface ServeSettings {
   readonly copyTools: string;
   readonly podPidsLimit: number;
   readonly swapBehavior: SwapBehavior;
+  readonly allowedUnsafeSysctl: readonly string[];
   readonly logMaxBytes: number;
   readonly logMaxFiles: number;
   readonly registryCa: string | undefined;
@@ -83,6 +84,9 @@ export const SERVE_OPTIONS: readonly Option[] = [
   new Option("--swap-behavior <behavior>", "whether Burstable pods may swap, each in proportion to the memory it requests")
     .choices(["NoSwap", "LimitedSwap"])
     .default("NoSwap"),
+  new Option("--allowed-unsafe-sysctl <name>", "kernel setting that pods may have besides the safe ones, such as net.core.* (repeatable)")
+    .argParser((name: string, before: readonly string[]) => [...before, name])
+    .default([]),
   number("--log-max-bytes <bytes>", "a container's log is rotated beyond this size", 10 << 20, 4096),
   number("--log-max-files <count>", "files kept of each container's log", 5, 1),
   new Option("--registry-ca <file>", "PEM certificates of authorities that registries are trusted by, besides the system's"),

@@ -413,6 +413,21 @@ describe("pods on a node", () => {
     assert.deepEqual(await node.leftovers(), []);
   });
 
+  it("fails a pod that it may not run, and makes nothing for it", async () => {
+    pods.assign(pod("a", { securityContext: { sysctls: [{ name: "net.core.somaxconn", value: "1" }] } }));
+    await until(() => phase("uid-a") === "Failed", seen);
+    assert.equal(status("uid-a")?.reason, "SysctlForbidden");
+    assert.match(status("uid-a")?.message ?? "", /not one of the safe ones/);
+    assert.deepEqual(
+      node.events.map(({ type, reason }) => [type, reason]),
+      [["Warning", "SysctlForbidden"]],
+    );
+    assert.deepEqual(node.kernel.starts, []);
+    pods.release("uid-a");
+    await until(() => node.gone.has("uid-a"), seen);
+    assert.deepEqual(await node.leftovers(), []);
+  });
+
   it("finds its pods again after being killed and restarts none", async () => {
     pods.assign(pod("a"));
     await running("uid-a");

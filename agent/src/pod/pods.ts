@@ -4,6 +4,7 @@ import type { ImagePuller, ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
+import { admissionRefusal } from "./admission.ts";
 import type { PodDependencies } from "./dependencies.ts";
 import { newRecord } from "./record.ts";
 import { seedFromStatus } from "./seed.ts";
@@ -89,10 +90,16 @@ export class Pods {
     const uid = pod.metadata?.uid ?? "";
     const worker = this.#workers.get(uid);
     if (worker === undefined) {
-      const { clock } = this.#deps;
+      const { clock, node, reports } = this.#deps;
+      const want = toWanted(pod, false);
       const record = newRecord(uid, pod, clock.now());
       seedFromStatus(record, pod, clock.now());
-      this.#add(toWanted(pod, false), PodState.fresh(record)).start();
+      const refusal = record.ended === undefined ? admissionRefusal(pod, node) : undefined;
+      if (refusal !== undefined) {
+        record.ended = refusal;
+        reports.event(want, { type: "Warning", ...refusal, fieldPath: "" });
+      }
+      this.#add(want, PodState.fresh(record)).start();
     } else if (worker.want.desire.is !== "remove") {
       worker.update(toWanted(pod, false));
     }

@@ -51,6 +51,7 @@ export const NotReady = {
 export const PodReason = {
   deadlineExceeded: "DeadlineExceeded",
   evicted: "Evicted",
+  sysctlForbidden: "SysctlForbidden",
 } as const;
 
 /** Reasons of Events about pods. */

@@ -17,7 +17,7 @@ import { imageVolumePaths } from "./image-volumes.ts";
 import { containerMounts } from "./mounts.ts";
 import { containerResources, type LimitContext, oomScoreAdj, podResources } from "./resources.ts";
 import { signalName, signalNumber } from "./signals.ts";
-import { podSysctls } from "./sysctls.ts";
+import { podSysctls, sysctlRefusal } from "./sysctls.ts";
 import { annotatedLimits } from "./tuning.ts";
 import { AccountReader, resolveUser } from "./user.ts";
 
@@ -465,14 +465,20 @@ describe("mounts", () => {
 
 describe("kernel settings and signals", () => {
   it("of a pod are only those that are its own", () => {
-    const sysctls =
-      (name: string, value: string, more: PodSpec = {}) =>
-      () =>
-        podSysctls(pod("a", { ...more, securityContext: { sysctls: [{ name, value }] } }));
-    assert.deepEqual(sysctls("net/ipv4/tcp_syncookies", "1")(), { "net.ipv4.tcp_syncookies": "1" });
-    refuses(sysctls("kernel.core_pattern", "1"), "Forbidden", /kernel\.core_pattern/);
-    refuses(sysctls("kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x"), "Invalid", /not a list of numbers/);
-    refuses(sysctls("net.ipv4.tcp_syncookies", "1", { hostNetwork: true }), "Invalid", /would change the node/);
+    const refusal = (name: string, value: string, more: PodSpec = {}, allowed: readonly string[] = []) =>
+      sysctlRefusal(pod("a", { ...more, securityContext: { sysctls: [{ name, value }] } }), allowed) ?? "none";
+    const safe = pod("a", { securityContext: { sysctls: [{ name: "net/ipv4/tcp_syncookies", value: "1" }] } });
+    assert.equal(sysctlRefusal(safe, []), undefined);
+    assert.deepEqual(podSysctls(safe), { "net.ipv4.tcp_syncookies": "1" });
+    assert.match(refusal("kernel.core_pattern", "1"), /"kernel\.core_pattern" belongs to the whole node/);
+    assert.match(refusal("kernel.core_pattern", "1", {}, ["kernel.*"]), /belongs to the whole node/);
+    assert.match(refusal("kernel.shm_rmid_forced", "1+kernel.core_pattern=|/x"), /not a list of numbers/);
+    assert.match(refusal("net.ipv4.tcp_syncookies", "1", { hostNetwork: true }), /shares the node's network namespace/);
+    assert.match(refusal("kernel.msgmax", "1", { hostIPC: true }, ["kernel.msg*"]), /shares the node's IPC namespace/);
+    assert.match(refusal("net.core.somaxconn", "1"), /not one of the safe ones.*--allowed-unsafe-sysctl/);
+    assert.match(refusal("net.core.somaxconn", "1", {}, ["net.core"]), /not one of the safe ones/);
+    assert.equal(refusal("net.core.somaxconn", "1", {}, ["net.core.*"]), "none");
+    assert.equal(refusal("kernel.sem", "32000 1024000000 500 32000", {}, ["kernel.sem"]), "none");
   });
 
   it("have the names that images use", () => {

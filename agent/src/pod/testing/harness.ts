@@ -25,6 +25,7 @@ export const TEST_NODE: NodeFacts = {
   swapBytes: 0,
   hugepages: [],
   podPidsLimit: 4096,
+  allowedUnsafeSysctls: [],
   logMaxBytes: 10 << 20,
   logMaxFiles: 5,
 };
