@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { Option } from "commander";
 import type { SwapBehavior } from "./node-capacity.ts";
 
@@ -67,7 +68,9 @@ const joinOptions = () => [
   new Option("--ca-hash <digest>", 'digest of the public key of the cluster\'s CA: "sha256:" and hex'),
 ];
 
-const NATIVE_DIR = new Option("--native-dir <folder>", "libtessera.so and tessera-shim").default(import.meta.dirname, "beside the program");
+const NATIVE_DIR = new Option("--native-dir <folder>", "libtessera.so and tessera-shim")
+  .argParser((path: string) => resolve(path))
+  .default(import.meta.dirname, "beside the program");
 
 export const SERVE_OPTIONS: readonly Option[] = [
   NODE_NAME,
