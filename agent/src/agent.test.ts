@@ -9,8 +9,9 @@ import type { HostFiles } from "@tessera/runtime-native";
 import { pino } from "pino";
 import { Agent } from "./agent.ts";
 import { systemClock } from "./clock.ts";
+import type { DiskSettings } from "./disk/disk-use.ts";
 import { logPath, podFolders } from "./pod/store.ts";
-import { FakeHostFiles, FakeImages, FakeNetwork } from "./pod/testing/fake-host.ts";
+import { FakeHostFiles, FakeImages, FakeNetwork, fakeImage } from "./pod/testing/fake-host.ts";
 import { FakeKernel, FakeRuntime } from "./pod/testing/fake-runtime.ts";
 import { TEST_NODE, until } from "./pod/testing/harness.ts";
 import { container, deleted, pod } from "./pod/testing/pod-builder.ts";
@@ -45,7 +46,9 @@ describe("agent and control plane", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function startAgent(): Promise<void> {
+  const unwatched: DiskSettings = { gcHighPercent: 100, gcLowPercent: 80, minImageAgeMs: 0, evictionPercent: 0 };
+
+  async function startAgent(disk = unwatched): Promise<void> {
     stop = new AbortController();
     const agent = new Agent({
       node: TEST_NODE,
@@ -55,6 +58,7 @@ describe("agent and control plane", () => {
       network,
       hostFiles: hostFiles as unknown as HostFiles,
       images,
+      disk,
       clock: { ...systemClock, now: () => Date.now() + skewMs, wakeAt: (atMs, wake) => systemClock.wakeAt(atMs - skewMs, wake) },
       random: Math.random,
       usageIntervalMs: 20,
@@ -99,6 +103,28 @@ describe("agent and control plane", () => {
     await until(() => controlPlane.of("event").length === 3, heard);
     const last = JSON.parse(controlPlane.of("nodeStatus").at(-1)?.status.toString() ?? "{}") as NodeStatus;
     assert.equal(last.conditions?.find((condition) => condition.type === "Ready")?.status, "True");
+  });
+
+  it("says that its disk is nearly full, removes what nobody uses and evicts a pod", async () => {
+    images.images.set("unused", fakeImage("unused"));
+    await runPod("a");
+    await stopAgent();
+    // As nothing is ever all free, this disk always counts as full.
+    await startAgent({ ...unwatched, evictionPercent: 100 });
+    await until(() => statuses("uid-a").at(-1)?.phase === "Failed", heard);
+    const { reason, message } = statuses("uid-a").at(-1) ?? {};
+    assert.equal(reason, "Evicted");
+    assert.match(message ?? "", /^The node was low on resource: ephemeral-storage\. Threshold quantity: .*, available: .*\./);
+    assert.deepEqual([...images.images.keys()], ["app"], "a pod that is being ended needs its image to the last");
+    const last = () => JSON.parse(controlPlane.of("nodeStatus").at(-1)?.status.toString() ?? "{}") as NodeStatus;
+    const pressure = () => last().conditions?.find(({ type }) => type === "DiskPressure");
+    await until(() => pressure()?.status === "True", heard);
+    assert.equal(pressure()?.reason, "KubeletHasDiskPressure");
+    const ofNode = controlPlane.of("event").filter(({ kind }) => kind === "Node");
+    assert.ok(
+      ofNode.some(({ reason: word, name }) => word === "NodeHasDiskPressure" && name === "node-1"),
+      JSON.stringify(ofNode),
+    );
   });
 
   it("reports the last status before it says that the pod is gone", async () => {

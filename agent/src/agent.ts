@@ -6,7 +6,10 @@ import type { HostFiles, NodeNetwork, PeerNode, Runtime } from "@tessera/runtime
 import type { Logger } from "pino";
 import type { Clock } from "./clock.ts";
 import type { CertificateRenewal } from "./credentials/renewal.ts";
-import type { ImagePuller, ImageStore } from "./images/index.ts";
+import { DiskGuard } from "./disk/disk-guard.ts";
+import { type DiskSettings, readDisk } from "./disk/disk-use.ts";
+import { measurePods, usedImages } from "./disk/pods-on-disk.ts";
+import type { ImagePuller, ImageRemoval, ImageStore } from "./images/index.ts";
 import { AddressPool } from "./network/addresses.ts";
 import { readNetworkFile, writeNetworkFile } from "./network/network-file.ts";
 import { PodNetworks } from "./network/pod-networks.ts";
@@ -35,7 +38,9 @@ export interface AgentParts {
   readonly runtime: Runtime;
   readonly network: NodeNetwork;
   readonly hostFiles: HostFiles;
-  readonly images: ImageStore & ImagePuller;
+  readonly images: ImageStore & ImagePuller & ImageRemoval;
+  /** When images and pods go because the disk fills up. */
+  readonly disk: DiskSettings;
   readonly clock: Clock;
   readonly random: () => number;
   /** How often what the node and its containers use is reported. */
@@ -64,6 +69,7 @@ export class Agent {
   readonly #pods: Pods;
   readonly #streams: Streams;
   readonly #usage: UsageSampler;
+  readonly #diskGuard: DiskGuard;
   readonly #networkPath: string;
   #peers: readonly PeerNode[] = [];
   #cidrs: { podCidr: string; clusterCidr: string } | undefined;
@@ -116,6 +122,19 @@ export class Agent {
       intervalMs: parts.usageIntervalMs,
       log,
     });
+    this.#diskGuard = new DiskGuard({
+      settings: parts.disk,
+      readDisk: () => readDisk(dataDir),
+      images,
+      usedImages: () => usedImages(this.#pods),
+      measurePods: (signal) => measurePods(this.#pods, signal),
+      evict: (uid, message) => this.#pods.get(uid)?.evict(message),
+      isLeft: (uid) => this.#pods.get(uid)?.isHolding === true,
+      onChange: () => void this.#reportNode(),
+      event: (type, reason, message) => this.#tellOfNode(type, reason, message),
+      clock,
+      log,
+    });
   }
 
   get pods(): Pods {
@@ -133,6 +152,7 @@ export class Agent {
     await this.#pods.recover(signal);
     this.#addresses.onFreed(() => this.#pods.poke("addresses"));
     this.#pods.start();
+    this.#diskGuard.start();
     this.#nodeStatus = await this.#currentStatus();
     ready();
     const session = this.#session();
@@ -142,6 +162,7 @@ export class Agent {
       await renewing;
     } finally {
       await this.#usage.stop();
+      await this.#diskGuard.stop();
       await this.#pods.stop();
       await this.#networks.stop();
       await this.#savingNetwork;
@@ -268,7 +289,23 @@ export class Agent {
   async #currentStatus(): Promise<NodeStatus> {
     const { node, identity, images, clock } = this.#parts;
     const networkFailure = this.#networks.failure;
-    return nodeStatus({ node, identity, images: await images.list(), networkFailure, before: this.#nodeStatus, nowMs: clock.now() });
+    const { hasPressure: hasDiskPressure } = this.#diskGuard;
+    return nodeStatus({
+      node,
+      identity,
+      images: await images.list(),
+      networkFailure,
+      hasDiskPressure,
+      before: this.#nodeStatus,
+      nowMs: clock.now(),
+    });
+  }
+
+  #tellOfNode(type: "Normal" | "Warning", reason: string, message: string): void {
+    const { node, clock } = this.#parts;
+    const time = new Date(clock.now()).toISOString();
+    // As the kubelet does: events about a node carry its name for a uid.
+    this.#outbox.event({ kind: "Node", namespace: "", name: node.name, uid: node.name, type, reason, message, time, fieldPath: "" });
   }
 
   #reports(): PodReports {

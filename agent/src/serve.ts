@@ -44,6 +44,12 @@ export async function serve(settings: ServeSettings): Promise<void> {
         registries: await readRegistries(settings),
         log,
       }),
+      disk: {
+        gcHighPercent: settings.imageGcHigh,
+        gcLowPercent: Math.min(settings.imageGcLow, settings.imageGcHigh),
+        minImageAgeMs: settings.imageMinimumAge * 1000,
+        evictionPercent: settings.evictionDiskAvailable,
+      },
       clock: systemClock,
       random: Math.random,
       usageIntervalMs: settings.usageInterval * 1000,

@@ -27,6 +27,10 @@ export interface ServeSettings {
   readonly registryCa: string | undefined;
   readonly insecureRegistry: readonly string[];
   readonly usageInterval: number;
+  readonly imageGcHigh: number;
+  readonly imageGcLow: number;
+  readonly imageMinimumAge: number;
+  readonly evictionDiskAvailable: number;
   readonly logLevel: string;
 }
 
@@ -96,6 +100,10 @@ export const SERVE_OPTIONS: readonly Option[] = [
   new Option("--insecure-registry <host:port>", "registry that may speak plain HTTP or have any certificate (repeatable)")
     .argParser((host: string, before: readonly string[]) => [...before, host])
     .default([]),
+  number("--image-gc-high <percent>", "unused images are removed when so much of the disk is used, 100 for never", 85, 1),
+  number("--image-gc-low <percent>", "until so much of the disk is used", 80, 0),
+  number("--image-minimum-age <seconds>", "images that were used within so long stay", 120, 0),
+  number("--eviction-disk-available <percent>", "pods are evicted when less of the disk is free, 0 for never", 10, 0),
   number("--usage-interval <seconds>", "how often CPU and memory use are reported", 10, 1),
   LOG_LEVEL,
 ];

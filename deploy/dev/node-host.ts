@@ -62,6 +62,8 @@ function agentCommand(cluster: Cluster, node: ClusterNode, settings: DevSettings
     ...["--run-dir", nodeRunFolder],
     ...["--cgroup-root", nodeCgroupRoot],
     ...["--native-dir", settings.dist],
+    // Nodes share the machine's disk: what fills it is seldom theirs, and their images came from files.
+    ...["--image-gc-high", "100", "--eviction-disk-available", "0"],
     // People who try things out do not want to wait for "top".
     ...["--usage-interval", "2"],
   ];

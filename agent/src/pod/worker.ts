@@ -27,7 +27,7 @@ import { StepError } from "./step-error.ts";
 import { messageOf, runStep, type StepContext } from "./steps.ts";
 import { logPath, type PodFolders, type RecordFile } from "./store.ts";
 import { readLogTail, readTerminationMessage } from "./termination-message.ts";
-import { containerStatuses, fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
+import { allContainers, containerStatuses, fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
@@ -254,6 +254,22 @@ export class PodWorker {
   get storage(): PodStorage | undefined {
     const isActive = this.#want.desire.is === "run" && podOutcome(this.#want, this.#state) === undefined;
     return isActive ? podStorage(this.#want, this.#state, this.#folders) : undefined;
+  }
+
+  /** Names and ids of the images that it runs or is about to, as long as anything of it may run. */
+  images(): string[] {
+    const { sandbox, record, prepared } = this.#state;
+    if (podOutcome(this.#want, this.#state) !== undefined && sandbox === "none") return [];
+    return [
+      ...allContainers(this.#want).map(({ image }) => image),
+      ...Object.values(record.containers).flatMap(({ imageId }) => (imageId === "" ? [] : [imageId])),
+      ...[...prepared.values()].map(({ image }) => image.id),
+    ];
+  }
+
+  /** Whether it still has anything that it would give back at its end. */
+  get isHolding(): boolean {
+    return this.#state.record.begun.length > 0;
   }
 
   #container(name: string): WantedContainer {

@@ -47,12 +47,13 @@ export interface NodeStatusInputs {
   readonly images: readonly LocalImage[];
   /** Why the node's network is not ready; undefined when it is. */
   readonly networkFailure: string | undefined;
+  readonly hasDiskPressure: boolean;
   readonly before: NodeStatus | undefined;
   readonly nowMs: number;
 }
 
 /** The node's status; pure. */
-export function nodeStatus({ node, identity, images, networkFailure, before, nowMs }: NodeStatusInputs): NodeStatus {
+export function nodeStatus({ node, identity, images, networkFailure, hasDiskPressure, before, nowMs }: NodeStatusInputs): NodeStatus {
   const capacity = {
     cpu: canonicalQuantity(`${node.cpuMillis}m`) ?? "0",
     memory: `${Math.floor(node.memoryBytes / 1024)}Ki`,
@@ -70,7 +71,7 @@ export function nodeStatus({ node, identity, images, networkFailure, before, now
     capacity,
     allocatable,
     addresses: [...node.addresses.map((address) => ({ type: "InternalIP", address })), { type: "Hostname", address: node.hostname }],
-    conditions: conditions(networkFailure, before, nowMs),
+    conditions: conditions(networkFailure, hasDiskPressure, before, nowMs),
     nodeInfo: {
       architecture: identity.architecture,
       bootID: identity.bootId,
@@ -90,14 +91,22 @@ export function nodeStatus({ node, identity, images, networkFailure, before, now
   };
 }
 
-function conditions(networkFailure: string | undefined, before: NodeStatus | undefined, nowMs: number): NodeCondition[] {
+function conditions(
+  networkFailure: string | undefined,
+  hasDiskPressure: boolean,
+  before: NodeStatus | undefined,
+  nowMs: number,
+): NodeCondition[] {
   const ready =
     networkFailure === undefined
       ? { status: "True", reason: "KubeletReady", message: "the agent is ready" }
       : { status: "False", reason: "KubeletNotReady", message: `the node's network is not ready: ${networkFailure}` };
+  const disk = hasDiskPressure
+    ? { status: "True", reason: "KubeletHasDiskPressure", message: "the node's disk is nearly full; pods are evicted" }
+    : { status: "False", reason: "KubeletHasNoDiskPressure", message: "the node has enough disk space" };
   const wanted: NodeCondition[] = [
     { type: "MemoryPressure", status: "False", reason: "KubeletHasSufficientMemory", message: "the node has enough memory" },
-    { type: "DiskPressure", status: "False", reason: "KubeletHasNoDiskPressure", message: "the node has enough disk space" },
+    { type: "DiskPressure", ...disk },
     { type: "PIDPressure", status: "False", reason: "KubeletHasSufficientPID", message: "the node has enough process ids" },
     { type: "Ready", ...ready },
   ];

@@ -81,6 +81,7 @@ export class NativeNode {
       network: new NativeNodeNetwork({ library, runDir: this.#runDir }),
       hostFiles,
       images: await this.#images(library),
+      disk: { gcHighPercent: 100, gcLowPercent: 80, minImageAgeMs: 0, evictionPercent: 0 },
       clock: systemClock,
       random: Math.random,
       usageIntervalMs: 10_000,

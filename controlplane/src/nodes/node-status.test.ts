@@ -53,6 +53,13 @@ test("the taint for silence gives way to that for unreadiness, others stay", () 
   assert.deepEqual(withReport(back, { conditions: [ready] }, now).spec?.taints, [own]);
 });
 
+test("a node that is short of something is tainted for as long as it says so", () => {
+  const short = withReport(registered(), { conditions: [ready, { type: "DiskPressure", status: "True" }] }, now);
+  assert.deepEqual(short.spec?.taints, [{ key: "node.kubernetes.io/disk-pressure", effect: "NoSchedule" }]);
+  const enough = withReport(short, { conditions: [ready, { type: "DiskPressure", status: "False" }] }, now);
+  assert.equal(enough.spec?.taints, undefined);
+});
+
 test("extended resources that somebody advertised stay", () => {
   const node = { ...registered(), status: { ...registered().status, capacity: { cpu: "1", "example.com/gpu": "2" } } };
   assert.deepEqual(withReport(node, { capacity: { cpu: "2" }, conditions: [ready] }, now).status?.capacity, {

@@ -9,6 +9,12 @@ import { toTime } from "../controllers/clock.ts";
 
 const UNREACHABLE = "node.kubernetes.io/unreachable";
 const NOT_READY = "node.kubernetes.io/not-ready";
+/** What keeps further pods away while a condition is True. */
+const PRESSURE_TAINTS: ReadonlyMap<string, string> = new Map([
+  ["MemoryPressure", "node.kubernetes.io/memory-pressure"],
+  ["DiskPressure", "node.kubernetes.io/disk-pressure"],
+  ["PIDPressure", "node.kubernetes.io/pid-pressure"],
+]);
 
 /** lastHeartbeatTime alone is worth a write only so often; that the node lives is seen by its Lease. */
 const HEARTBEAT_MS = 5 * 60_000;
@@ -46,7 +52,7 @@ export function withReport(node: Node, reported: NodeStatus, nowMs: number): Nod
     const extended = Object.entries(node.status?.[field] ?? {}).filter(([resource]) => resource.includes("/"));
     if (extended.length > 0) status[field] = { ...Object.fromEntries(extended), ...reported[field] };
   }
-  const next = withReadinessTaints({ ...node, status }, nowMs);
+  const next = withConditionTaints({ ...node, status }, nowMs);
   return isNews(node, next, nowMs) ? next : node;
 }
 
@@ -60,7 +66,7 @@ export function withSilentAgent(node: Node, sinceMs: number, nowMs: number): Nod
     if (condition.status === "Unknown") return condition;
     return { ...condition, status: "Unknown", reason: "NodeStatusUnknown", message, lastTransitionTime: now };
   });
-  const next = withReadinessTaints({ ...node, status: { ...node.status, conditions } }, nowMs);
+  const next = withConditionTaints({ ...node, status: { ...node.status, conditions } }, nowMs);
   return isDeepStrictEqual(next, node) ? node : next;
 }
 
@@ -74,15 +80,20 @@ function withReadyCondition(conditions: readonly NodeCondition[]): readonly Node
   return [...conditions, { type: "Ready", status: "True", reason: "AgentReady", message: "The agent has a session and takes pods." }];
 }
 
-/** Keeps new pods away from nodes that are not ready and sends those away that do not tolerate it for longer. */
-function withReadinessTaints(node: Node, nowMs: number): Node {
+/** Keeps new pods away from nodes that are not ready or short of something, and sends those away that do not tolerate it for longer. */
+function withConditionTaints(node: Node, nowMs: number): Node {
   const ready = readyStatus(node);
   const wanted = ready === "Unknown" ? UNREACHABLE : ready === "False" ? NOT_READY : undefined;
   const taints = node.spec?.taints ?? [];
-  const others = taints.filter((taint) => taint.key !== UNREACHABLE && taint.key !== NOT_READY);
+  const conditions = node.status?.conditions ?? [];
+  const pressure = [...PRESSURE_TAINTS].flatMap(([type, key]): Taint[] =>
+    conditions.some((c) => c.type === type && c.status === "True") ? [{ key, effect: "NoSchedule" }] : [],
+  );
+  const ownKeys = new Set([UNREACHABLE, NOT_READY, ...PRESSURE_TAINTS.values()]);
+  const others = taints.filter((taint) => !ownKeys.has(taint.key ?? ""));
   const kept = taints.filter((taint) => taint.key === wanted);
   const own: Taint[] = wanted === undefined ? [] : kept.length === 2 ? kept : readinessTaints(wanted, nowMs);
-  const next = [...others, ...own];
+  const next = [...others, ...own, ...pressure];
   if (isDeepStrictEqual(next, taints)) return node;
   const { taints: _, ...spec } = node.spec ?? {};
   return { ...node, spec: next.length > 0 ? { ...spec, taints: next } : spec };

@@ -1,7 +1,15 @@
 import { mkdir, rm } from "node:fs/promises";
 import { TesseraError } from "@tessera/proto";
 import type { HostFiles, NodeNetwork, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
-import type { ImagePuller, ImageStore, LocalImage, PullOptions, RegistryCredentials } from "../../images/index.ts";
+import type {
+  ImagePuller,
+  ImageRemoval,
+  ImageStore,
+  LocalImage,
+  PullOptions,
+  RegistryCredentials,
+  StoredImage,
+} from "../../images/index.ts";
 
 /** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
 export class FakeNetwork implements NodeNetwork {
@@ -72,7 +80,7 @@ export function fakeImage(name: string, config: Partial<LocalImage["config"]> = 
 }
 
 /** An image store whose images have no content. */
-export class FakeImages implements ImageStore, ImagePuller {
+export class FakeImages implements ImageStore, ImagePuller, ImageRemoval {
   readonly images = new Map<string, LocalImage>();
   /** What the registry has; an error is its answer. */
   readonly registry = new Map<string, LocalImage | Error>();
@@ -113,6 +121,16 @@ export class FakeImages implements ImageStore, ImagePuller {
   async proveRights(name: string, options: PullOptions): Promise<LocalImage> {
     return await this.pull(name, options);
   }
+  stored(): StoredImage[] {
+    return [...new Set(this.images.values())].map((image) => ({ image, usedAtMs: 0, isLoaded: false }));
+  }
+  async remove(id: string, isUsed: (image: LocalImage) => boolean): Promise<boolean> {
+    const names = [...this.images].flatMap(([name, image]) => (image.id === id ? [name] : []));
+    if (names.some((name) => isUsed(this.images.get(name) as LocalImage))) return false;
+    for (const name of names) this.images.delete(name);
+    return names.length > 0;
+  }
+  async sweep(): Promise<void> {}
   async prepareRootfs(): Promise<string[]> {
     return [...this.lower];
   }
