@@ -29,7 +29,6 @@ USAGE
 lib=/usr/lib/tessera
 etc=/etc/tessera
 units=/etc/systemd/system
-sysusers=/etc/sysusers.d/tessera.conf
 node_data=/var/lib/tessera
 node_run=/run/tessera
 control_data=/var/lib/tessera-controlplane
@@ -271,9 +270,7 @@ apply() { # UNIT...
   for service in "$@"; do
     case $service in
       tessera-controlplane.service)
-        mkdir -p "${sysusers%/*}"
-        write_file "$sysusers" 644 <"$lib/current/systemd/tessera.sysusers"
-        systemd-sysusers "$sysusers"
+        systemd-sysusers "$lib/current/systemd/tessera.sysusers"
         place_units "$service"
         ;;
       tessera-agent.service) place_units tessera-pods.service "$service" ;;
@@ -435,7 +432,7 @@ uninstall() {
   systemctl daemon-reload
   [ "$keep" = yes ] || rm -rf "$control_data" "$etc"
   if [ "$keep" = no ] && id tessera >/dev/null 2>&1; then userdel tessera; fi
-  rm -f "$sysusers" /usr/bin/tsctl
+  rm -f /usr/bin/tsctl
   rm -rf "$lib"
   report_leftovers
   say "nothing of Tessera is left on this machine"
@@ -453,7 +450,7 @@ clean_node() {
 }
 
 report_leftovers() {
-  for path in "$lib" "$node_run" "$sysusers" /usr/bin/tsctl; do
+  for path in "$lib" "$node_run" /usr/bin/tsctl; do
     if [ -e "$path" ] || [ -L "$path" ]; then refuse "$path is still there"; fi
   done
   if [ "$keep" = no ]; then
