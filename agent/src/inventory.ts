@@ -14,6 +14,8 @@ export interface InventoryItem {
 }
 
 const SHIM = "tessera-shim";
+/** Field 9 of proc_pid_stat(5): the process is ending, or has ended and was not collected by its parent yet. */
+const PF_EXITING = 0x4;
 const POD_CGROUP = /^pod([^/]+)$/;
 
 /** Prints all items as one JSON object. */
@@ -81,9 +83,8 @@ async function podProcesses(cgroupRoot: string): Promise<InventoryItem[]> {
 async function describeProcess(pid: string, cgroupRoot: string): Promise<InventoryItem | undefined> {
   try {
     const [cgroups, stat] = await Promise.all([readFile(`/proc/${pid}/cgroup`, "utf8"), readFile(`/proc/${pid}/stat`, "utf8")]);
-    const [, command = "", state] = /^\d+ \((.*)\) (\S)/s.exec(stat) ?? [];
-    // Ended, and not collected by its parent yet.
-    if (state === "Z" || state === "X") return undefined;
+    const [, command = "", flags] = /^\d+ \((.*)\) \S(?: -?\d+){5} (\d+)/s.exec(stat) ?? [];
+    if ((Number(flags) & PF_EXITING) !== 0) return undefined;
     const uid = podOfCgroups(cgroups, cgroupRoot);
     if (command === SHIM.slice(0, 15)) return item("shim", `${pid} ${SHIM}`, uid ?? (await podOfShim(pid)));
     return uid === undefined ? undefined : item("process", `${pid} ${command}`, uid);

@@ -326,6 +326,8 @@ async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSigna
   const timer = setTimeout(() => fail(`did not listen within ${timeoutMs} ms`), timeoutMs);
   signal?.addEventListener("abort", onAbort, { once: true });
   connection.on("data", onData).on("close", onClose).on("error", onError);
+  // Perhaps since it was asked for.
+  if (signal?.aborted) onAbort();
   try {
     await promise;
   } finally {

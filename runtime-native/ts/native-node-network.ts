@@ -95,25 +95,35 @@ export class NativeNodeNetwork implements NodeNetwork {
     const path = this.#handleOf(spec.id);
     if (!contains(node.podCidr, parseAddress(spec.address)))
       throw invalid(`${spec.address} is not of this node's ${formatCidr(node.podCidr)}`);
-    if (await this.#isReady(path, spec.address)) return { path };
-    // Half made, or of an earlier pod with this id.
-    await this.#binding.netnsRelease(path);
     const prepared = await this.#pool.take({ bridge, mtu: node.mtu });
+    const assignment = {
+      from: prepared.path,
+      path,
+      link: prepared.link,
+      id: spec.id,
+      address: spec.address,
+      gateway: node.gateway,
+    };
     try {
-      await this.#binding.netnsAssign({
-        from: prepared.path,
-        path,
-        link: prepared.link,
-        id: spec.id,
-        address: spec.address,
-        gateway: node.gateway,
-      });
+      await this.#assign(assignment);
     } catch (error) {
       await this.#binding.netnsRelease(prepared.path);
-      await this.#binding.netnsRelease(path);
       throw error;
     }
     return { path };
+  }
+
+  /** What an earlier call made is kept, and the prepared one let go; what is half made, or an earlier pod's with this id, gives way. */
+  async #assign(assignment: { readonly from: string; readonly path: string; readonly address: string }): Promise<void> {
+    try {
+      await this.#binding.netnsAssign(assignment);
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || error.step !== "make handle of network namespace" || error.reason !== "AlreadyExists")
+        throw error;
+      if (await this.#isReady(assignment.path, assignment.address)) return await this.#binding.netnsRelease(assignment.from);
+      await this.#binding.netnsRelease(assignment.path);
+      await this.#binding.netnsAssign(assignment);
+    }
   }
 
   async releaseNetns(id: string): Promise<void> {

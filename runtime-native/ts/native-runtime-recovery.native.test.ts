@@ -117,7 +117,7 @@ test("an exec dies with the agent that asked for it, the container does not", as
     import { NativeLibrary } from ${JSON.stringify(join(import.meta.dirname, "native-library.ts"))};
     const log = { info() {}, warn() {} };
     const library = new NativeLibrary({ nativeDir: ${JSON.stringify(nativeDir)}, cgroupRoot: ${JSON.stringify(node.cgroupRoot)} });
-    const runtime = new NativeRuntime({ nativeDir: ${JSON.stringify(nativeDir)}, runDir: ${JSON.stringify(node.runDir)}, log, library, files: { async unmountBelow() {} } });
+    const runtime = new NativeRuntime({ nativeDir: ${JSON.stringify(nativeDir)}, runDir: ${JSON.stringify(node.runDir)}, log, library, files: { async unmountBelow() {}, async removeTree() {} } });
     const signal = new AbortController().signal;
     await runtime.recover(signal);
     const process_ = { argv: ["sleep", "7654"], env: ["PATH=/bin"], cwd: "/", user: { uid: 0, gid: 0, additionalGids: [] }, terminal: false };

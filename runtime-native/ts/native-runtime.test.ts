@@ -44,7 +44,13 @@ function makeRuntime(name: string): NativeRuntime {
   mkdirSync(join(runDir, "pod"), { recursive: true });
   writeFileSync(join(runDir, "pod/sandbox.json"), JSON.stringify({ id: "pod", cgroup: "podpod" }));
   const log = { info: () => {}, warn: () => {} };
-  const runtime = new NativeRuntime({ nativeDir: "/nowhere", runDir, log, library, files: { unmountBelow: async () => {} } });
+  const runtime = new NativeRuntime({
+    nativeDir: "/nowhere",
+    runDir,
+    log,
+    library,
+    files: { unmountBelow: async () => {}, removeTree: async () => {} },
+  });
   runtime.onEvent((event) => {
     events.push(event);
     wake();

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
@@ -68,8 +68,8 @@ export class NativeRuntime implements Runtime {
     throwIfCancelled(signal, step);
     this.#sandboxes.checkId(spec.id);
     try {
-      await mkdir(this.#parts.runDir, { recursive: true, mode: 0o700 });
-      await createRecord(this.#sandboxes.directory(spec.id), { id: spec.id, cgroup: spec.cgroup });
+      mkdirSync(this.#parts.runDir, { recursive: true, mode: 0o700 });
+      createRecord(this.#sandboxes.directory(spec.id), { id: spec.id, cgroup: spec.cgroup });
     } catch (cause) {
       throw fileError(cause, step, `sandbox ${spec.id}`);
     }

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerState } from "./runtime.ts";
 
@@ -12,15 +13,18 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-/** Makes the folder and the record, or nothing. Throws EEXIST when there is such a folder. */
-export async function createRecord(directory: string, record: SandboxRecord): Promise<void> {
-  await mkdir(directory, { mode: 0o700 });
+/**
+ * Makes the folder and the record, or nothing. Throws EEXIST when there is such a folder. Not by worker threads: a file system in memory
+ * makes nobody wait, and the way to a thread and back costs more than the five calls.
+ */
+export function createRecord(directory: string, record: SandboxRecord): void {
+  mkdirSync(directory, { mode: 0o700 });
   try {
     const hidden = join(directory, ".sandbox.json");
-    await writeFile(hidden, JSON.stringify(record), { mode: 0o600 });
-    await rename(hidden, join(directory, "sandbox.json"));
+    writeFileSync(hidden, JSON.stringify(record), { mode: 0o600 });
+    renameSync(hidden, join(directory, "sandbox.json"));
   } catch (error) {
-    await rm(directory, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
 import type { NativeLibrary, SpawnedShim } from "./native-library.ts";
@@ -20,7 +20,7 @@ export interface SandboxesParts {
   readonly runDir: string;
   readonly log: RuntimeLog;
   readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "listCgroups"> & Freezer;
-  readonly files: Pick<HostFiles, "unmountBelow">;
+  readonly files: Pick<HostFiles, "unmountBelow" | "removeTree">;
 }
 
 export type Running = Extract<ContainerState, { phase: "running" }>;
@@ -183,8 +183,19 @@ export class Sandboxes {
 
   async #takeAway(directory: string, cgroup: string | undefined): Promise<void> {
     if (cgroup !== undefined) await this.#parts.library.clearCgroup(cgroup);
-    await this.#parts.files.unmountBelow(directory);
-    await rm(directory, { recursive: true, force: true });
+    await this.#removeDirectory(directory);
+  }
+
+  /** A shim that ended by itself has unmounted what it had mounted. */
+  async #removeDirectory(directory: string): Promise<void> {
+    const { files } = this.#parts;
+    try {
+      await files.removeTree(directory);
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || error.errno !== constants.errno.EBUSY) throw error;
+      await files.unmountBelow(directory);
+      await files.removeTree(directory);
+    }
   }
 
   /** Asks the shim to end: it reaps its containers, and a v1 cgroup is then free at once. What is left is killed by cgroup. */

@@ -211,35 +211,43 @@ name_owner (const struct ts_netns_assignment *assignment, const uint8_t mac[6])
   return err < 0 ? err : pin_mac_to_port (&outside, link.index, mac);
 }
 
+static int
+give_address (const struct ts_netns_assignment *assignment, uint32_t address, uint32_t gateway, struct ts_result *res)
+{
+  cleanup_netlink struct netlink inside = NETLINK_CLOSED;
+  uint8_t mac[6];
+  int err = open_inside (assignment->from, &inside);
+
+  if (err < 0)
+    return ts_fail (res, -err, "enter network namespace", "%s", assignment->from);
+  mac_of_address (MAC_POD, address, mac);
+  err = name_owner (assignment, mac);
+  if (err < 0)
+    return ts_fail (res, -err, "name owner of device", "%s", assignment->link);
+  err = set_pod_address (&inside, address, gateway, mac);
+  return err < 0 ? ts_fail (res, -err, "set address of pod", "%s", assignment->address) : 0;
+}
+
 int
 ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res)
 {
-  cleanup_netlink struct netlink inside = NETLINK_CLOSED;
   struct in_addr address, gateway;
   struct ts_result ignored;
-  uint8_t mac[6];
   int err;
 
   if (inet_pton (AF_INET, assignment->address, &address) != 1
       || inet_pton (AF_INET, assignment->gateway, &gateway) != 1)
     return ts_fail (res, EINVAL, "parse address", "\"%s\", \"%s\"", assignment->address, assignment->gateway);
-  err = open_inside (assignment->from, &inside);
-  if (err < 0)
-    return ts_fail (res, -err, "enter network namespace", "%s", assignment->from);
-  mac_of_address (MAC_POD, address.s_addr, mac);
-  err = name_owner (assignment, mac);
-  if (err < 0)
-    return ts_fail (res, -err, "name owner of device", "%s", assignment->link);
-  err = set_pod_address (&inside, address.s_addr, gateway.s_addr, mac);
-  if (err < 0)
-    return ts_fail (res, -err, "set address of pod", "%s", assignment->address);
+  /* First: what is there already must not be touched. */
   err = make_handle (assignment->path, res);
   if (err < 0)
     return err;
+  err = give_address (assignment, address.s_addr, gateway.s_addr, res);
   /* A second mount, then the first one away: a crash in between leaves both, and neither alone is a leak. */
-  if (mount (assignment->from, assignment->path, NULL, MS_BIND, NULL) < 0)
+  if (err == 0 && mount (assignment->from, assignment->path, NULL, MS_BIND, NULL) < 0)
+    err = ts_fail (res, errno, "hold network namespace", "%s", assignment->path);
+  if (err < 0)
     {
-      err = ts_fail (res, errno, "hold network namespace", "%s", assignment->path);
       ts_netns_release (assignment->path, &ignored);
       return err;
     }

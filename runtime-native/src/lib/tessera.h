@@ -249,7 +249,8 @@ struct ts_netns_assignment
   const char *gateway; /* the bridge's address */
 };
 
-/* Gives a prepared namespace its address and routes, and moves it from `from` to `path`. */
+/* Gives a prepared namespace its address and routes, and moves it from `from` to `path`. -EEXIST of the step "make
+   handle of network namespace" when there is something at `path`: then nothing was done. */
 TS_EXPORT int ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res);
 /* *ready: a namespace is held at `path` whose eth0 is up and has the address. */
 TS_EXPORT int ts_netns_check (const char *path, const char *address, int32_t *ready, struct ts_result *res);
