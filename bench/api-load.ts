@@ -1,6 +1,11 @@
-/** Load on the API, in a process of its own: prints a list of figures as JSON. Run by api.ts with the path of a kubeconfig. */
+/**
+ * Load on the API, in a process of its own: prints a list of figures as JSON. Run by api.ts with the path of a kubeconfig and the pids of control plane
+ * and etcd.
+ */
 import { ApiClient, readAccess } from "./api-client.ts";
 import { type Figure, summarize } from "./figure.ts";
+import { load, manifest, nameOf, objects } from "./load.ts";
+import { processCpuMs } from "./process-usage.ts";
 import { RawConnection } from "./raw-connection.ts";
 
 const IN_FLIGHT = 64;
@@ -13,51 +18,36 @@ const WATCHERS = 50;
 const WATCHED_UPDATES = 500;
 const WATCH_ROUNDS = 5;
 
-const [kubeconfig = ""] = process.argv.slice(2);
-const objects = "/api/v1/namespaces/default/configmaps";
-const nameOf = (i: number) => `bench-${i}`;
-/** One KB in all, as JSON. */
-const manifest = (i: number, version: number) =>
-  JSON.stringify({
-    apiVersion: "v1",
-    kind: "ConfigMap",
-    metadata: { name: nameOf(i) },
-    data: { version: String(version), text: "x".repeat(870) },
-  });
+/** Of each call: the server's code is compiled while it runs, and twice as slow before. */
+const WARM_UP = 4000;
 
+const [kubeconfig = "", planePid = "", etcdPid = ""] = process.argv.slice(2);
 const access = readAccess(kubeconfig);
 const connections = await Promise.all(Array.from({ length: IN_FLIGHT }, async () => await RawConnection.open(access)));
 const api = new ApiClient(kubeconfig);
 const figures: Figure[] = [];
 
-/** Keeps all connections busy until `count` calls are done. Returns calls per second by stride, and the milliseconds of each call. */
-async function load(count: number, call: (connection: RawConnection, i: number) => Promise<unknown>) {
-  const rates: number[] = [];
-  const latencies: number[] = [];
-  let next = 0;
-  let strideMs = performance.now();
-  await Promise.all(
-    connections.map(async (connection) => {
-      for (let i = next++; i < count; i = next++) {
-        const startedMs = performance.now();
-        await call(connection, i);
-        const nowMs = performance.now();
-        latencies.push(nowMs - startedMs);
-        if (latencies.length % STRIDE !== 0) continue;
-        rates.push((STRIDE * 1000) / (nowMs - strideMs));
-        strideMs = nowMs;
-      }
-    }),
-  );
-  return { rates, latencies };
-}
+/** CPU time of control plane, etcd and this process so far. */
+const cpuMs = () => [Number(planePid), Number(etcdPid), process.pid].map(processCpuMs);
 
 async function measure(what: string, count: number, call: (connection: RawConnection, i: number) => Promise<unknown>): Promise<void> {
-  const { rates, latencies } = await load(count, call);
-  figures.push(summarize(`API, objects of 1 KB, ${IN_FLIGHT} in flight: ${what}`, "/s", rates));
-  figures.push(summarize(`API, objects of 1 KB, ${IN_FLIGHT} in flight: ${what}, each`, "ms", latencies));
+  const before = cpuMs();
+  const { rates, latencies } = await load(connections, STRIDE, count, call);
+  const after = cpuMs();
+  const title = `API, objects of 1 KB, ${IN_FLIGHT} in flight: ${what}`;
+  figures.push(summarize(title, "/s", rates), summarize(`${title}, each`, "ms", latencies));
+  for (const [i, part] of ["control plane", "etcd", "load generator"].entries()) {
+    const usedMs = (after[i] ?? 0) - (before[i] ?? 0);
+    figures.push(summarize(`${title}, CPU of the ${part} for 1,000`, "ms", [(usedMs * 1000) / count]));
+  }
 }
 
+await load(connections, STRIDE, WARM_UP, (connection, i) => connection.request("POST", objects, manifest(i, 0, "warm")));
+await load(connections, STRIDE, WARM_UP, (connection, i) =>
+  connection.request("PUT", `${objects}/${nameOf(i, "warm")}`, manifest(i, 1, "warm")),
+);
+await load(connections, STRIDE, WARM_UP, (connection, i) => connection.request("GET", `${objects}/${nameOf(i, "warm")}`));
+await load(connections, STRIDE, WARM_UP, (connection, i) => connection.request("DELETE", `${objects}/${nameOf(i, "warm")}`));
 await measure("create", OBJECTS, (connection, i) => connection.request("POST", objects, manifest(i, 0)));
 await measure("get", GETS, (connection, i) => connection.request("GET", `${objects}/${nameOf(i % OBJECTS)}`));
 await measure("update", OBJECTS, (connection, i) => connection.request("PUT", `${objects}/${nameOf(i)}`, manifest(i, 1)));
@@ -100,7 +90,9 @@ for (const [what, query] of [
     // An update that changes nothing is no event.
     const version = round + 3;
     const startedMs = performance.now();
-    await load(WATCHED_UPDATES, (connection, i) => connection.request("PUT", `${objects}/${nameOf(i)}`, manifest(i, version)));
+    await load(connections, STRIDE, WATCHED_UPDATES, (connection, i) =>
+      connection.request("PUT", `${objects}/${nameOf(i)}`, manifest(i, version)),
+    );
     await promise;
     if (round >= 0) rates.push((WATCHERS * WATCHED_UPDATES * 1000) / (performance.now() - startedMs));
   }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import type { CpuMeter } from "./process-usage.ts";
+import { told } from "./undo.ts";
 
 const execute = promisify(execFile);
 
@@ -31,6 +32,7 @@ const joinAndRun = `
 
 /** Runs floor in the meter's cgroup. */
 export async function runFloor(floor: string, meter: CpuMeter, count: number, args: readonly string[]): Promise<Round> {
+  told.throwIfAborted();
   const shell = ["--mount", "--propagation", "private", "sh", "-c", joinAndRun, meter.processesFile];
   const before = meter.readMs();
   const child = spawn("unshare", [...shell, floor, String(count), ...args], { stdio: ["ignore", "pipe", "inherit"] });

@@ -46,6 +46,14 @@ export function quantile(sorted: readonly number[], q: number): number {
   return round(value);
 }
 
+/** Of samples in any order. */
+export function median(samples: readonly number[]): number {
+  return quantile(
+    [...samples].sort((a, b) => a - b),
+    0.5,
+  );
+}
+
 function round(value: number): number {
   return Math.round(value * 100) / 100;
 }

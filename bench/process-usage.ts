@@ -1,6 +1,7 @@
 /** What processes use, from /proc and the cgroup file system. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 const cgroups = "/sys/fs/cgroup";
 const isUnified = existsSync(join(cgroups, "cgroup.controllers"));
@@ -29,6 +30,10 @@ export function processCpuMs(pid: number): number {
     ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
   }
   return ns / 1e6;
+}
+
+export function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`);
 }
 
 /** Pids of the processes with these command line arguments, by the argument. */
@@ -86,12 +91,52 @@ export class CpuMeter {
     return readCpuMs(this.name);
   }
 
+  /** Kills what still runs in it: a baseline whose run was broken off. */
+  async killAll(): Promise<void> {
+    const pids = () => readFileSync(this.processesFile, "utf8").split("\n").filter(Boolean).map(Number);
+    const deadlineMs = performance.now() + 5000;
+    for (let left = pids(); left.length > 0; left = pids()) {
+      if (performance.now() > deadlineMs) throw new Error(`processes ${left.join(", ")} in ${this.processesFile} do not end`);
+      for (const pid of left) tryKill(pid);
+      await delay(20);
+    }
+  }
+
+  /** Removes the cgroups of benchmarks that were killed. */
+  static removeStale(): void {
+    for (const hierarchy of isUnified ? [""] : readdirSync(cgroups)) {
+      for (const name of readdirSync(join(cgroups, hierarchy))) {
+        const pid = Number(/^tessera-bench-(\d+)$/.exec(name)?.[1] ?? Number.NaN);
+        if (!Number.isNaN(pid) && !isAlive(pid)) removeStaleCgroups(name);
+      }
+    }
+  }
+
   /** Once all is over. Others may have made cgroups of this name in other hierarchies. */
   remove(): void {
-    const hierarchies = isUnified ? [""] : readdirSync(cgroups);
-    for (const path of hierarchies)
-      for (const below of ["processes", "pods", "crun", ""]) removeFolder(join(cgroups, path, this.name, below));
+    removeCgroups(this.name);
   }
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+function removeStaleCgroups(name: string): void {
+  try {
+    removeCgroups(name);
+  } catch (error) {
+    console.error(`bench: the cgroup ${name}, which a benchmark left that was killed, could not be removed:`, error);
+  }
+}
+
+function removeCgroups(name: string): void {
+  const hierarchies = isUnified ? [""] : readdirSync(cgroups);
+  for (const path of hierarchies) for (const below of ["processes", "pods", "crun", ""]) removeFolder(join(cgroups, path, name, below));
 }
 
 function removeFolder(path: string): void {

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { buildFloor, type Round } from "./baselines.ts";
 import { CpuMeter } from "./process-usage.ts";
 import type { Answer, Order } from "./runtime-process.ts";
+import { told, withUndo } from "./undo.ts";
 
 const nativeDir = resolve(import.meta.dirname, "../dist");
 
@@ -17,6 +18,7 @@ export class RuntimeNode {
   readonly floor: string;
   readonly meter: CpuMeter;
   readonly #child: ChildProcess;
+  #underWay: Promise<unknown> = Promise.resolve();
 
   private constructor(folder: string, image: string, floor: string, meter: CpuMeter, child: ChildProcess) {
     this.folder = folder;
@@ -29,31 +31,36 @@ export class RuntimeNode {
   static async with(body: (node: RuntimeNode) => Promise<void>): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), "tessera-bench-"));
     const meter = new CpuMeter(`tessera-bench-${process.pid}`);
-    try {
+    let node: RuntimeNode | undefined;
+    const remove = async () => {
+      if (node !== undefined) await node.#close();
+      await meter.killAll();
+      meter.remove();
+      rmSync(folder, { recursive: true, force: true });
+    };
+    await withUndo(remove, async () => {
       const image = makeImage(join(folder, "image"));
       const floor = await buildFloor(folder);
       const program = [process.execPath, join(import.meta.dirname, "runtime-process.ts"), nativeDir, folder, image, `${meter.name}/pods`];
       const child = spawn("unshare", ["--net", "--mount", "--propagation", "private", ...program], {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
+        // What a terminal sends to all who run in it is not for the child: it ends when it is told to, and then leaves nothing.
+        detached: true,
       });
       if (child.pid !== undefined) writeFileSync(meter.processesFile, String(child.pid));
-      const node = new RuntimeNode(folder, image, floor, meter, child);
-      try {
-        await node.#answer();
-        await body(node);
-      } finally {
-        await node.#close();
-      }
-    } finally {
-      meter.remove();
-      rmSync(folder, { recursive: true, force: true });
-    }
+      node = new RuntimeNode(folder, image, floor, meter, child);
+      await node.#answer();
+      await body(node);
+    });
   }
 
   async run(what: "containers" | "execs", count: number): Promise<Round & Answer> {
+    told.throwIfAborted();
     const before = this.meter.readMs();
     this.#child.send({ do: what, count } satisfies Order);
-    const { wallMs, ownCpuMs } = (await this.#answer()) as Answer;
+    const answer = this.#answer();
+    this.#underWay = answer;
+    const { wallMs, ownCpuMs } = (await answer) as Answer;
     return { wallMs, ownCpuMs, cpuMs: (this.meter.readMs() - before) / count };
   }
 
@@ -72,7 +79,9 @@ export class RuntimeNode {
   }
 
   async #close(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    // It does one thing after the other.
+    await this.#underWay.catch(() => {});
     const exit = once(this.#child, "exit");
     this.#child.send({ do: "close" } satisfies Order);
     await exit;

@@ -1,0 +1,81 @@
+/** The same benchmarks of two revisions, in turn, so that both share what else the machine does. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { removeStaleClusters } from "./dev-cluster.ts";
+import { type Figure, median } from "./figure.ts";
+import { CpuMeter } from "./process-usage.ts";
+import { resolveRevision, withRevision } from "./revision.ts";
+import { withUndo } from "./undo.ts";
+
+/** One figure of this revision beside that of another. */
+export interface Comparison {
+  readonly figure: string;
+  readonly unit: string;
+  /** The median of each round, in order. */
+  readonly here: readonly number[];
+  readonly there: readonly number[];
+  /** Here to there: the median of the rounds' ratios, and the least and greatest of them. */
+  readonly ratio: number;
+  readonly ratios: readonly [number, number];
+}
+
+type Medians = ReadonlyMap<string, { readonly unit: string; readonly median: number }>;
+
+/** Runs each benchmark `rounds` times of this tree and of the revision, the two alternating, and prints what both have. */
+export async function compare(
+  revision: string,
+  names: readonly string[],
+  rounds: number,
+  print: (comparison: Comparison) => void,
+): Promise<void> {
+  const here = resolve(import.meta.dirname, "..");
+  await withRevision(await resolveRevision(revision), async (there) => {
+    for (const name of names) {
+      const results = { here: [] as Medians[], there: [] as Medians[] };
+      for (let round = 0; round < rounds; round++) {
+        // Neither is always the first, which may find a calmer machine, or a colder one.
+        const order = round % 2 === 0 ? (["here", "there"] as const) : (["there", "here"] as const);
+        for (const which of order) results[which].push(await runBenchmark(which === "here" ? here : there, name));
+      }
+      for (const comparison of juxtapose(results.here, results.there)) print(comparison);
+    }
+  });
+}
+
+/** Figures that every round of both has, in the order of the first. */
+export function juxtapose(here: readonly Medians[], there: readonly Medians[]): Comparison[] {
+  const [first] = here;
+  return [...(first ?? [])].flatMap(([figure, { unit }]) => {
+    const of = (rounds: readonly Medians[]) => rounds.flatMap((round) => round.get(figure)?.median ?? []);
+    const [ours, theirs] = [of(here), of(there)];
+    if (ours.length !== here.length || theirs.length !== there.length) return [];
+    const ratios = ours.map((value, round) => value / (theirs[round] ?? Number.NaN)).sort((a, b) => a - b);
+    const range: [number, number] = [median(ratios.slice(0, 1)), median(ratios.slice(-1))];
+    return [{ figure, unit, here: ours, there: theirs, ratio: median(ratios), ratios: range }];
+  });
+}
+
+async function runBenchmark(tree: string, name: string): Promise<Medians> {
+  const child = spawn(process.execPath, [join(tree, "bench/main.ts"), name], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit");
+  const end = async () => {
+    child.kill("SIGTERM");
+    await ended;
+  };
+  const medians = new Map<string, { unit: string; median: number }>();
+  await withUndo(end, async () => {
+    for await (const line of createInterface(child.stdout)) {
+      const { figure, unit, median } = JSON.parse(line) as Figure;
+      // The same figure may come again, beside another baseline.
+      if (!medians.has(figure)) medians.set(figure, { unit, median });
+    }
+    const [code] = await ended;
+    if (code === 0) return;
+    await removeStaleClusters();
+    CpuMeter.removeStale();
+    throw new Error(`the benchmark ${name} in ${tree} ended with ${code}`);
+  });
+  return medians;
+}
