@@ -75,8 +75,28 @@ export function generateNodeProtocol(generation: TypeGeneration): void {
 export function generateApiTypes(generation: TypeGeneration, descriptors: Descriptors): void {
   runPlugin(generation, "tessera/api", apiTypes);
   replaceScalars(generation.out, descriptors);
-  const files = globSync("tessera/api/**/*.ts", { cwd: generation.out }).sort();
-  writeFileSync(join(generation.out, "api.ts"), files.map((file) => `export type * from "./${file}";\n`).join(""));
+  const files = globSync("tessera/api/**/*.ts", { cwd: generation.out }).sort(coreFirst);
+  writeFileSync(join(generation.out, "api.ts"), exportAll(files, descriptors));
+}
+
+function coreFirst(one: string, other: string): number {
+  const isCore = (file: string) => file.startsWith("tessera/api/core/");
+  return Number(isCore(other)) - Number(isCore(one)) || one.localeCompare(other);
+}
+
+/** Types by their own names; those of a file in which a name is taken already by the file's group and version: eventsV1.Event. */
+function exportAll(files: readonly string[], descriptors: Descriptors): string {
+  const taken = new Set<string>();
+  const lines = files.map((file) => {
+    const names = descriptors.messages.filter((message) => `${message.file.name}.ts` === file).map((message) => message.name);
+    if (!names.some((name) => taken.has(name))) {
+      for (const name of names) taken.add(name);
+      return `export type * from "./${file}";\n`;
+    }
+    const [, , group = "", version = ""] = file.split("/");
+    return `export type * as ${group}${version.charAt(0).toUpperCase()}${version.slice(1)} from "./${file}";\n`;
+  });
+  return lines.join("");
 }
 
 /**

@@ -4,8 +4,7 @@ import { authorize } from "../auth/authorize.ts";
 import type { TokenTable, UserInfo } from "../auth/tokens.ts";
 import type { Metrics, RequestLabels } from "../metrics/metrics.ts";
 import { type ApiObject, qualifiedResource, type ResourceDefinition } from "../registry/definition.ts";
-import type { StoredResource } from "../registry/stored-resource.ts";
-import type { ApiDependencies, Call } from "./call.ts";
+import type { ApiDependencies, Call, WritableResource } from "./call.ts";
 import type { Connection } from "./connection.ts";
 import type { Discovery, VirtualResource } from "./discovery.ts";
 import { type HealthCheck, reportHealth } from "./health.ts";
@@ -24,7 +23,7 @@ import { serverVersion } from "./version.ts";
 export interface ServedResource {
   readonly reader: ResourceReader;
   /** Absent for what can only be read. */
-  readonly resource?: StoredResource<ApiObject>;
+  readonly resource?: WritableResource;
 }
 
 export interface ApiHandlerOptions extends ApiDependencies {

@@ -89,7 +89,7 @@ test("what is not served is not found, and what cannot be done is not allowed", 
   }
   assert.deepEqual(refusal(await api.http.post("/api/v1/pods", podNamed("a"))), [405, "MethodNotAllowed"]);
   assert.deepEqual(refusal(await api.http.send("DELETE", "/api/v1/namespaces")), [405, "MethodNotAllowed"]);
-  assert.deepEqual(refusal(await api.http.post("/api/v1/namespaces/default/events", {})), [405, "MethodNotAllowed"]);
+  assert.deepEqual(refusal(await api.http.send("DELETE", "/api/v1/namespaces/default/events")), [405, "MethodNotAllowed"]);
 });
 
 test("discovery says the same in its old and its aggregated form", async () => {
@@ -108,6 +108,7 @@ test("discovery says the same in its old and its aggregated form", async () => {
     "authentication.k8s.io",
     "authorization.k8s.io",
     "coordination.k8s.io",
+    "events.k8s.io",
     "metrics.k8s.io",
   ]);
 });

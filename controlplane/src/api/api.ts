@@ -1,12 +1,10 @@
-import type { Event } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
 import type { TokenTable } from "../auth/tokens.ts";
-import type { EventSource } from "../events/events.ts";
+import type { EventStore } from "../events/events.ts";
 import type { NodeJoin } from "../join/node-join.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { NodeStreams } from "../nodes/node-streams.ts";
-import { anyDefinition, definitions } from "../registry/definitions.ts";
 import type { StoredRegistry } from "../registry/stored-registry.ts";
 import type { Store } from "../store/store.ts";
 import type { WatchCache } from "../store/watch-cache.ts";
@@ -14,7 +12,9 @@ import type { UsageSource } from "../usage/usage.ts";
 import { accessReviews } from "./access-reviews.ts";
 import { ApiHandler, type ServedResource } from "./api-handler.ts";
 import { Discovery } from "./discovery.ts";
+import { eventForms } from "./event-forms.ts";
 import { EventReader } from "./event-reader.ts";
+import { EventResource } from "./event-resource.ts";
 import type { HealthCheck } from "./health.ts";
 import { HttpsServer, type HttpsServerOptions } from "./https-server.ts";
 import { metricsReaders } from "./metrics-reader.ts";
@@ -30,7 +30,7 @@ export interface ApiOptions extends Pick<HttpsServerOptions, "listen" | "tls"> {
   readonly registry: StoredRegistry;
   readonly store: Store;
   readonly caches: Pick<WatchCache, "ready">;
-  readonly events: EventSource;
+  readonly events: EventStore;
   readonly usage: UsageSource;
   readonly metrics: Metrics;
   readonly nodeStreams: NodeStreams;
@@ -53,7 +53,10 @@ export function createApi(options: ApiOptions): HttpsServer {
     ...registry
       .all()
       .map((resource) => ({ resource, reader: new StoredReader({ resource, store, freshnessTimeoutMs: options.freshnessTimeoutMs }) })),
-    { reader: new EventReader({ events, definition: anyDefinition<Event>(definitions.events) }) },
+    ...eventForms.map((form) => ({
+      reader: new EventReader({ events, form }),
+      resource: new EventResource({ form, events, registry, now }),
+    })),
     ...metricsReaders(registry, usage).map((reader) => ({ reader })),
   ];
   const virtual = [

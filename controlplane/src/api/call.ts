@@ -24,13 +24,19 @@ export interface ApiDependencies {
   readonly now: () => number;
 }
 
+/** A resource as far as clients can change it. */
+export interface WritableResource extends Pick<StoredResource<ApiObject>, "definition" | "createObject" | "updateObject"> {
+  /** Absent for what goes by itself (events). */
+  readonly deleteObject?: StoredResource<ApiObject>["deleteObject"];
+}
+
 /** One call on a resource: who asks, for what, and where it is to be found. */
 export interface Call {
   readonly request: ApiRequest;
   readonly user: UserInfo;
   readonly path: ResourcePath;
   readonly reader: ResourceReader;
-  /** Absent for what can only be read (events). */
-  readonly resource: StoredResource<ApiObject> | undefined;
+  /** Absent for what can only be read. */
+  readonly resource: WritableResource | undefined;
   readonly dependencies: ApiDependencies;
 }

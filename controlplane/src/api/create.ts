@@ -1,7 +1,6 @@
 import { TesseraError } from "@tessera/proto";
 import type { ApiObject } from "../registry/definition.ts";
-import type { StoredResource } from "../registry/stored-resource.ts";
-import type { Call } from "./call.ts";
+import type { Call, WritableResource } from "./call.ts";
 import { decodeBody } from "./decode.ts";
 import { type ApiResponse, withWarnings } from "./http.ts";
 import { renderOptions } from "./read.ts";
@@ -18,8 +17,8 @@ export async function createObject(call: Call): Promise<ApiResponse> {
   return withWarnings(renderObject(result.object, options, 201), warnings);
 }
 
-/** The stored resource of a call. Routes send only reads to resources that are not stored. */
-export function writable(call: Call): StoredResource<ApiObject> {
+/** The resource of a call. Routes send only reads to those that cannot be written. */
+export function writable(call: Call): WritableResource {
   if (call.resource !== undefined) return call.resource;
   throw new TesseraError("MethodNotAllowed", `${call.path.resource} cannot be written through the API`);
 }

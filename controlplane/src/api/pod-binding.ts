@@ -2,7 +2,7 @@ import { type Binding, type Eviction, type Pod, TesseraError } from "@tessera/pr
 import { invalidObject, notSupported, required } from "../registry/faults.ts";
 import { formatTime } from "../registry/object-meta.ts";
 import type { ApiDependencies, Call } from "./call.ts";
-import { checkNamespace, parseDryRun, writable } from "./create.ts";
+import { checkNamespace, parseDryRun } from "./create.ts";
 import { type Decoded, decodeBody } from "./decode.ts";
 import { toDeleteRequest } from "./delete.ts";
 import type { VirtualResource } from "./discovery.ts";
@@ -82,7 +82,11 @@ export async function evictPod(call: Call): Promise<ApiResponse> {
   const { object: eviction, faults, warnings } = await decodeBody<Eviction>(request, evictionKind);
   if (faults.length > 0) throw invalidObject("Eviction", "policy", path.name, faults);
   checkName(eviction.metadata?.name, path.name);
-  await writable(call).deleteObject(path.namespace, path.name, toDeleteRequest(eviction.deleteOptions ?? {}, request.query));
+  await call.dependencies.registry.pods.deleteObject(
+    path.namespace,
+    path.name,
+    toDeleteRequest(eviction.deleteOptions ?? {}, request.query),
+  );
   return withWarnings(created(), warnings);
 }
 

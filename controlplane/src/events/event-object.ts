@@ -48,6 +48,16 @@ export function subjectOf({ involved, type, reason, message, source }: EventReco
   return [subjectPrefix, toToken(namespace), toToken(involved.kind), toToken(involved.name), hash].join(".");
 }
 
+/** The subject of an Event that somebody else has made: what happens again is theirs to count, under the Event's name. */
+export function subjectOfObject({ metadata, involvedObject }: Event): string {
+  const hash = createHash("sha256")
+    .update(`object ${metadata?.name ?? ""}`)
+    .digest("hex")
+    .slice(0, 20);
+  const { kind = "", name = "" } = involvedObject ?? {};
+  return [subjectPrefix, toToken(metadata?.namespace ?? ""), toToken(kind), toToken(name), hash].join(".");
+}
+
 /** Matches the subjects of a namespace ("" for all), and of like objects in it. */
 export function subjectFilter(namespace: string, involved: InvolvedObject = {}): string {
   const tokens = [namespace || undefined, involved.kind, involved.name].map((text) => (text === undefined ? "*" : toToken(text)));

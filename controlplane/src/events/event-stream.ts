@@ -17,6 +17,9 @@ export interface StreamAccess {
 }
 
 const heartbeatMs = 1_000;
+/** Of a consumer for a list, which may be over without a message that says so. The least that NATS takes is 100. */
+const listHeartbeatMs = 150;
+const silenceMs = 3_000;
 const maxPauseMs = 1_000;
 
 /** All messages that match, in order, and the sequence up to which that is true. */
@@ -30,9 +33,12 @@ export async function listStream(options: {
   const { state } = await access.streams.streams.info(stream);
   let lastSequence = state.last_seq;
   const messages: StreamMessage[] = [];
-  const consumer = await openConsumer(access, { stream, filter, after: 0, signal });
+  const consumer = await openConsumer(access, { stream, filter, after: 0, heartbeatMs: listHeartbeatMs, signal });
   if (consumer.pending === 0) consumer.close();
-  for await (const { sequence, data, pending } of consumer.messages) {
+  for await (const message of consumer.messages) {
+    // What was pending at first has been replaced meanwhile, and the count of what is still to come includes it.
+    if (message === "idle") return { messages, lastSequence };
+    const { sequence, data, pending } = message;
     messages.push({ sequence, data });
     lastSequence = Math.max(lastSequence, sequence);
     if (pending === 0) return { messages, lastSequence };
@@ -65,8 +71,11 @@ export async function* followStream(options: {
       const access = await options.access();
       const { state } = await access.streams.streams.info(stream);
       if (state.last_seq < last) throw new TesseraError("Expired", `the events are at ${state.last_seq}, not yet at ${last}: list again`);
-      const consumer = await openConsumer(access, { stream, filter, after: last, signal: AbortSignal.any([signal, lost.signal]) });
-      for await (const { sequence, data } of consumer.messages) {
+      const until = AbortSignal.any([signal, lost.signal]);
+      const consumer = await openConsumer(access, { stream, filter, after: last, heartbeatMs, signal: until });
+      for await (const message of consumer.messages) {
+        if (message === "idle") continue;
+        const { sequence, data } = message;
         pauseMs = 0;
         last = sequence;
         yield { sequence, data };
@@ -91,8 +100,8 @@ interface Delivered extends StreamMessage {
 interface Consumer {
   /** When it was opened. */
   readonly pending: number;
-  /** Ends when something is missing, when NATS falls silent, or when aborted: the caller opens another after the last sequence. */
-  readonly messages: AsyncIterable<Delivered>;
+  /** "idle": nothing more is there for now. Ends when something is missing, when NATS falls silent, or when aborted: the caller opens another after the last sequence. */
+  readonly messages: AsyncIterable<Delivered | "idle">;
   close(): void;
 }
 
@@ -102,9 +111,15 @@ interface Consumer {
  */
 async function openConsumer(
   { connection, streams }: StreamAccess,
-  options: { readonly stream: string; readonly filter: string; readonly after: number; readonly signal: AbortSignal },
+  options: {
+    readonly stream: string;
+    readonly filter: string;
+    readonly after: number;
+    readonly heartbeatMs: number;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Consumer> {
-  const { stream, filter, after, signal } = options;
+  const { stream, filter, after, heartbeatMs, signal } = options;
   const inbox = createInbox();
   const subscription = connection.subscribe(inbox);
   const close = (): void => subscription.unsubscribe();
@@ -133,22 +148,23 @@ async function* receive(
   subscription: ReturnType<NatsConnection["subscribe"]>,
   connection: NatsConnection,
   signal: AbortSignal,
-): AsyncGenerator<Delivered> {
+): AsyncGenerator<Delivered | "idle"> {
   const close = (): void => subscription.unsubscribe();
-  let silence = setTimeout(close, 3 * heartbeatMs);
+  let silence = setTimeout(close, silenceMs);
   signal.addEventListener("abort", close, { once: true });
   try {
     let delivered = 0;
     for await (const message of subscription) {
       clearTimeout(silence);
-      if (isControl(message)) answerControl(message, connection);
-      else {
+      if (isControl(message)) {
+        if (answerControl(message, connection) === "idle") yield "idle";
+      } else {
         const { sequence, delivery, pending } = parseReply(message.reply);
         // A gap: the connection could not keep up, or was lost.
         if (delivery !== ++delivered) return;
         yield { sequence, data: message.data, pending };
       }
-      silence = setTimeout(close, 3 * heartbeatMs);
+      silence = setTimeout(close, silenceMs);
     }
   } finally {
     clearTimeout(silence);
@@ -162,11 +178,13 @@ function isControl(message: Msg): boolean {
   return message.headers?.code === 100;
 }
 
-/** Tells that everything before was received; until then NATS sends only so much. */
-function answerControl(message: Msg, connection: NatsConnection): void {
+/** Tells that everything before was received; until then NATS sends only so much. "idle": NATS has sent all that there is. */
+function answerControl(message: Msg, connection: NatsConnection): "idle" | undefined {
   const stalled = message.headers?.get("Nats-Consumer-Stalled");
   if (message.reply !== undefined && message.reply !== "") message.respond();
   else if (stalled !== undefined && stalled !== "") connection.publish(stalled);
+  else return "idle";
+  return undefined;
 }
 
 /**

@@ -25,6 +25,14 @@ export interface EventSink {
   record(event: EventRecord): void;
 }
 
+/** Whole Event objects, as clients of the API make and change them, beside those that are recorded. */
+export interface EventStore extends EventSource {
+  /** Stores a new Event; returns it with its resourceVersion. Throws TesseraError "AlreadyExists", for a name among the Events of one object. */
+  create(event: Event): Promise<Event>;
+  /** Replaces the state with the Event's resourceVersion. Throws TesseraError "Conflict" when that is not the newest any more. */
+  replace(event: Event): Promise<Event>;
+}
+
 /** Narrows a list to the events of like objects; cheap, however many events there are. */
 export interface InvolvedObject {
   readonly kind?: string;

@@ -2,10 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Event, isCancellation, TesseraError } from "@tessera/proto";
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { Logger } from "pino";
-import { foldEvent, type Occurrences, type StoredEvent, subjectFilter, subjectPrefix } from "./event-object.ts";
+import { foldEvent, type Occurrences, type StoredEvent, subjectFilter, subjectOfObject, subjectPrefix } from "./event-object.ts";
 import { EventQueue, KnownEvents } from "./event-queue.ts";
 import { followStream, listStream, type StreamMessage } from "./event-stream.ts";
-import type { EventRecord, EventSink, EventSource, InvolvedObject } from "./events.ts";
+import type { EventRecord, EventSink, EventStore, InvolvedObject } from "./events.ts";
 import type { NatsLink } from "./nats-link.ts";
 
 export interface NatsEventsDependencies {
@@ -37,7 +37,7 @@ const wrongLastSequence = 10_071;
  * Every message is stored only upon the sequence of the one that it replaces. So a message sent twice (its answer was lost) counts once, and
  * two control planes that tell of the same thing count it twice.
  */
-export class NatsEvents implements EventSink, EventSource {
+export class NatsEvents implements EventSink, EventStore {
   readonly #nats: NatsLink;
   readonly #log: Logger;
   readonly #limits: { readonly maxAgeMs: number; readonly maxBytes: number };
@@ -67,7 +67,7 @@ export class NatsEvents implements EventSink, EventSource {
       const filter = subjectFilter(namespace, involved);
       const access = { connection, streams };
       const { messages, lastSequence } = await listStream({ access, stream: streamName, filter, signal });
-      return { items: messages.flatMap((message) => this.#toEvent(message) ?? []), resourceVersion: String(lastSequence) };
+      return { items: newestOfEach(messages.flatMap((message) => this.#toEvent(message) ?? [])), resourceVersion: String(lastSequence) };
     } catch (error) {
       this.#streamIsThere = false;
       throw new TesseraError("ServiceUnavailable", "events cannot be read: NATS does not answer", { cause: error });
@@ -89,7 +89,56 @@ export class NatsEvents implements EventSink, EventSource {
     const options = { access, link: this.#nats, stream: streamName, filter, after, log: this.#log, signal };
     for await (const message of followStream(options)) {
       const object = this.#toEvent(message);
-      if (object !== undefined) yield { type: object.count === 1 ? "ADDED" : "MODIFIED", object };
+      if (object !== undefined) yield { type: isFirst(object) ? "ADDED" : "MODIFIED", object };
+    }
+  }
+
+  async create(event: Event): Promise<Event> {
+    const { name = "" } = event.metadata ?? {};
+    return await this.#write(
+      event,
+      async () => ({ subject: subjectOfObject(event), sequence: 0 }),
+      () => new TesseraError("AlreadyExists", `events ${JSON.stringify(name)} already exists`, { details: { name, kind: "events" } }),
+    );
+  }
+
+  async replace(event: Event): Promise<Event> {
+    const { name = "", resourceVersion = "" } = event.metadata ?? {};
+    const sequence = Number(resourceVersion);
+    const what = `Operation cannot be fulfilled on events ${JSON.stringify(name)}: the object has been modified`;
+    const conflict = () => new TesseraError("Conflict", what, { details: { name, kind: "events" } });
+    const find = async (streams: JetStreamManager) => {
+      try {
+        return { subject: (await streams.streams.getMessage(streamName, { seq: sequence })).subject, sequence };
+      } catch (error) {
+        throw isNotFound(error) ? conflict() : error;
+      }
+    };
+    return await this.#write(event, find, conflict);
+  }
+
+  /** Stores the Event upon the message that `find` names, and only upon that. */
+  async #write(
+    event: Event,
+    find: (streams: JetStreamManager) => Promise<{ subject: string; sequence: number }>,
+    refusal: () => TesseraError,
+  ): Promise<Event> {
+    const { resourceVersion: _, ...metadata } = event.metadata ?? {};
+    const stored = { ...event, metadata };
+    const data = Buffer.from(JSON.stringify(stored));
+    try {
+      const connection = await this.#nats.connection(AbortSignal.timeout(this.#nats.connected ? requestTimeoutMs : reconnectTimeoutMs));
+      const limit = connection.info?.max_payload ?? data.length;
+      if (data.length > limit) throw new TesseraError("RequestEntityTooLarge", `an event must not be larger than ${limit} bytes`);
+      const { subject, sequence } = await find(await this.#ensureStream(connection));
+      const expect = { streamName, lastSubjectSequence: sequence };
+      const answer = await connection.jetstream().publish(subject, data, { timeout: requestTimeoutMs, expect });
+      return { ...stored, metadata: { ...metadata, resourceVersion: String(answer.seq) } };
+    } catch (error) {
+      if (error instanceof TesseraError) throw error;
+      if (isWrongSequence(error)) throw refusal();
+      this.#streamIsThere = false;
+      throw new TesseraError("ServiceUnavailable", "the event may not have been stored: NATS does not answer", { cause: error });
     }
   }
 
@@ -193,6 +242,22 @@ export class NatsEvents implements EventSink, EventSource {
       return undefined;
     }
   }
+}
+
+/** An Event that changed while it was listed was read twice. */
+function newestOfEach(events: readonly Event[]): Event[] {
+  const newest = new Map<string, Event>();
+  for (const event of events) {
+    const { uid = "" } = event.metadata ?? {};
+    newest.delete(uid);
+    newest.set(uid, event);
+  }
+  return [...newest.values()];
+}
+
+/** Whether it has happened once so far. */
+function isFirst({ count = 1, series }: Event): boolean {
+  return count === 1 && series === undefined;
 }
 
 async function readLast(streams: JetStreamManager, subject: string): Promise<StoredEvent | undefined> {

@@ -1,6 +1,7 @@
 import type { ApiObject, ResourceDefinition } from "./definition.ts";
 import { configMapDefinition } from "./kinds/config-map.ts";
 import { eventDefinition } from "./kinds/event.ts";
+import { eventsV1Definition } from "./kinds/events-v1.ts";
 import { leaseDefinition } from "./kinds/lease.ts";
 import { nodeMetricsDefinition, podMetricsDefinition } from "./kinds/metrics.ts";
 import { namespaceDefinition } from "./kinds/namespace.ts";
@@ -19,6 +20,7 @@ export const definitions = {
   serviceAccounts: serviceAccountDefinition,
   leases: leaseDefinition,
   events: eventDefinition,
+  eventsV1: eventsV1Definition,
   nodeMetrics: nodeMetricsDefinition,
   podMetrics: podMetricsDefinition,
 } as const;

@@ -11,7 +11,7 @@ import { ServiceAccountTokens } from "../../auth/service-account-tokens.ts";
 import { TokenTable } from "../../auth/tokens.ts";
 import { systemClock } from "../../controllers/index.ts";
 import { startTestEtcd, type TestEtcd } from "../../embedded/testing.ts";
-import type { EventSource } from "../../events/events.ts";
+import type { EventStore } from "../../events/events.ts";
 import { NodeJoin } from "../../join/node-join.ts";
 import { Metrics } from "../../metrics/metrics.ts";
 import type { NodeStreams } from "../../nodes/node-streams.ts";
@@ -56,6 +56,8 @@ export interface TestApi extends AsyncDisposable {
 
 export interface TestApiOptions {
   readonly nodeStreams?: NodeStreams;
+  /** Instead of those that the test puts into `events`, which cannot be written. */
+  readonly events?: EventStore;
   /** Nodes whose agents have a session. */
   readonly connectedNodes?: readonly string[];
   /** Run the scheduler as well; without it pods stay where they are put. */
@@ -117,7 +119,7 @@ export async function startTestApi(options: TestApiOptions = {}): Promise<TestAp
     registry,
     store,
     caches,
-    events: listedEvents(events),
+    events: options.events ?? listedEvents(events),
     usage,
     metrics: new Metrics({ registry, sessions: () => 3, reportingNodes: () => usage.size, unreadable: () => caches.unreadable }),
     nodeStreams: options.nodeStreams ?? noNodes,
@@ -184,8 +186,11 @@ class LaggingEtcdClient extends EtcdClient {
   }
 }
 
-function listedEvents(events: readonly Event[]): EventSource {
+function listedEvents(events: readonly Event[]): EventStore {
+  const refuse = () => Promise.reject(new Error("this test has no NATS"));
   return {
+    create: refuse,
+    replace: refuse,
     list: async (namespace) => ({
       items: events.filter((event) => namespace === "" || event.metadata?.namespace === namespace),
       resourceVersion: "1",

@@ -1,7 +1,12 @@
 import type { Event } from "@tessera/proto";
-import type { Column, ResourceDefinition } from "../definition.ts";
+import type { Column, ResourceDefinition, Verb } from "../definition.ts";
+import { type Fault, invalid, notSupported, required } from "../faults.ts";
+import { checkQualifiedName } from "../names.ts";
 import { plainStrategy } from "../strategy.ts";
 import { formatAge } from "./age.ts";
+
+/** Who writes Events leaves it to time to delete them. */
+export const eventVerbs: readonly Verb[] = ["create", "get", "list", "patch", "update", "watch"];
 
 const columns: readonly Column<Event>[] = [
   { name: "Last Seen", type: "string", description: "When it happened last.", cell: lastSeen },
@@ -41,7 +46,7 @@ const columns: readonly Column<Event>[] = [
   },
 ];
 
-/** Events are kept by JetStream and written by the parts of the cluster; the API reads them. */
+/** Events are kept by JetStream; most are written by the parts of the cluster. */
 export const eventDefinition: ResourceDefinition<Event> = {
   group: "",
   version: "v1",
@@ -51,7 +56,7 @@ export const eventDefinition: ResourceDefinition<Event> = {
   shortNames: ["ev"],
   categories: [],
   namespaced: true,
-  verbs: ["get", "list", "watch"],
+  verbs: eventVerbs,
   subresources: [],
   returnsDeletedObject: false,
   columns,
@@ -68,8 +73,42 @@ export const eventDefinition: ResourceDefinition<Event> = {
     source: (event) => event.source?.component ?? event.reportingComponent ?? "",
     type: (event) => event.type ?? "",
   },
-  strategy: plainStrategy<Event>(),
+  // What was written in the other group, or long ago, need not be complete to be counted on.
+  strategy: plainStrategy<Event>({ validate, validateUpdate: validateNamespace }),
 };
+
+const maxWordLength = 128;
+const maxMessageLength = 1024;
+
+function validate(event: Event): Fault[] {
+  return [...validateNamespace(event), ...(event.eventTime === undefined ? [] : validateNewEvent(event))];
+}
+
+/** Events about objects of the cluster lie in the namespace default. */
+function validateNamespace({ involvedObject, metadata }: Event): Fault[] {
+  const namespace = involvedObject?.namespace ?? "";
+  if ((namespace || "default") === metadata?.namespace) return [];
+  return [invalid("involvedObject.namespace", namespace, "does not match event.namespace")];
+}
+
+/** The rules of events.k8s.io, which hold for those of the core group when they have an eventTime. Paths are those of the core group. */
+export function validateNewEvent(event: Event): Fault[] {
+  const faults: Fault[] = [];
+  for (const field of ["reportingInstance", "action", "reason"] as const) {
+    const value = event[field] ?? "";
+    if (value === "") faults.push(required(field));
+    else if (value.length > maxWordLength) faults.push(invalid(field, value, `can have at most ${maxWordLength} characters`));
+  }
+  const reporter = event.reportingComponent ?? "";
+  const reporterFault = reporter === "" ? undefined : checkQualifiedName(reporter);
+  if (reporter === "") faults.push(required("reportingComponent"));
+  else if (reporterFault !== undefined) faults.push(invalid("reportingComponent", reporter, reporterFault));
+  if (event.type !== "Normal" && event.type !== "Warning") faults.push(notSupported("type", event.type ?? "", ["Normal", "Warning"]));
+  if ((event.message ?? "").length > maxMessageLength) {
+    faults.push(invalid("message", event.message, `can have at most ${maxMessageLength} characters`));
+  }
+  return faults;
+}
 
 function lastSeen(event: Event, nowMs: number): string {
   return formatAge(event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime, nowMs);
