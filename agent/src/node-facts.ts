@@ -16,6 +16,8 @@ export interface NodeFacts {
   readonly swapBytes: number;
   /** Sizes of huge pages that the kernel has and that cgroups can limit, with how many there are of each. */
   readonly hugepages: readonly HugepagePool[];
+  /** Where `localhostProfile` of a seccompProfile is looked for. */
+  readonly seccompFolder: string;
   /** Most processes and threads of one pod; undefined: no limit. */
   readonly podPidsLimit: number | undefined;
   /** Kernel settings besides the safe ones that pods may have: names, or beginnings of names with a "*". */

@@ -6,6 +6,7 @@ export function dataPaths(dataDir: string) {
     images: join(dataDir, "images"),
     pods: join(dataDir, "pods"),
     addresses: join(dataDir, "addresses"),
+    seccomp: join(dataDir, "seccomp"),
     network: join(dataDir, "network.json"),
   };
 }

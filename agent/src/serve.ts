@@ -72,6 +72,7 @@ async function readFacts(settings: ServeSettings): Promise<NodeFacts> {
     addresses: [settings.nodeAddress],
     ...(await readCapacity(settings.swapBehavior)),
     allowedUnsafeSysctls: settings.allowedUnsafeSysctl,
+    seccompFolder: dataPaths(settings.dataDir).seccomp,
     podPidsLimit: settings.podPidsLimit === 0 ? undefined : settings.podPidsLimit,
     logMaxBytes: settings.logMaxBytes,
     logMaxFiles: settings.logMaxFiles,

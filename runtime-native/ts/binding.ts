@@ -64,6 +64,9 @@ export function declareStructs() {
       pids: "int64_t",
       oom_kills: "int64_t",
     }),
+    ts_seccomp_condition: koffi.struct({ value: "uint64_t", value_two: "uint64_t", argument: "uint32_t", comparison: "uint32_t" }),
+    ts_seccomp_rule: koffi.struct({ name: text, action: "uint32_t", condition_count: "uint32_t" }),
+    ts_seccomp_profile: koffi.struct({ architectures: textList, default_action: "uint32_t", rule_count: "uint32_t" }),
     ts_layer_entry: koffi.struct({
       root: text,
       path: text,
@@ -130,6 +133,9 @@ export class Binding {
   readonly cgroupClear: Call<[cgroups: Handle, path: string, waitMs: number, busy: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
+  readonly seccompProfile: Call<
+    [profile: object, rules: readonly object[], conditions: readonly object[], out: Uint8Array, size: [number]]
+  >;
   readonly layerAdd: Call<[entry: object, fd: [number]]>;
   readonly layerFinishFile: Call<[entry: object, fd: number]>;
   readonly layerFinishFolder: Call<[entry: object]>;
@@ -172,6 +178,13 @@ export class Binding {
     this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
+    this.seccompProfile = this.#call("ts_seccomp_profile", [
+      koffi.pointer(structs.ts_seccomp_profile),
+      koffi.pointer(structs.ts_seccomp_rule),
+      koffi.pointer(structs.ts_seccomp_condition),
+      bytes,
+      koffi.inout(koffi.pointer("uint32_t")),
+    ]);
     this.layerAdd = this.#call("ts_layer_add", [koffi.pointer(structs.ts_layer_entry), out("int32_t")]);
     this.layerFinishFile = this.#call("ts_layer_finish_file", [koffi.pointer(structs.ts_layer_entry), "int32_t"]);
     this.layerFinishFolder = this.#call("ts_layer_finish_folder", [koffi.pointer(structs.ts_layer_entry)]);

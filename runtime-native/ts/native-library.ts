@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { Binding, type Handle, type Int64 } from "./binding.ts";
 import { readLines } from "./native-text.ts";
-import { type Resources, RuntimeError } from "./runtime.ts";
+import { type Resources, RuntimeError, type SeccompProfile } from "./runtime.ts";
 
 export interface ShimSpec {
   /** The shim's executable. */
@@ -214,6 +214,22 @@ export class NativeLibrary {
       this.#filters.set(key, filter);
     }
     return filter;
+  }
+
+  /** The filter that a profile describes. Throws RuntimeError with the step "compile seccomp profile" that names what is wrong. */
+  async compileSeccompProfile({ defaultAction, architectures, rules }: SeccompProfile): Promise<Uint8Array> {
+    const out = new Uint8Array(filterBytes);
+    const size: [number] = [out.length];
+    const profile = { architectures: [...architectures, null], default_action: defaultAction, rule_count: rules.length };
+    const conditions = rules.flatMap((rule) => rule.conditions);
+    await this.binding.seccompProfile(
+      profile,
+      rules.map((rule) => ({ name: rule.name, action: rule.action, condition_count: rule.conditions.length })),
+      conditions.map(({ argument, comparison, value, valueTwo }) => ({ value, value_two: valueTwo, argument, comparison })),
+      out,
+      size,
+    );
+    return out.slice(0, size[0]);
   }
 
   async close(): Promise<void> {

@@ -37,6 +37,7 @@ const library: RuntimeLibrary = {
   listCgroups: async () => [],
   cgroupUsage: async () => ({}),
   defaultSeccompFilter: async () => new Uint8Array(8),
+  compileSeccompProfile: async () => new Uint8Array(8),
 };
 
 function makeRuntime(name: string): NativeRuntime {

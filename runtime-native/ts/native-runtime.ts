@@ -27,7 +27,7 @@ import { ShimSession } from "./shim-session.ts";
 
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = SandboxesParts["library"] &
-  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupUsage" | "defaultSeccompFilter">;
+  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupUsage" | "defaultSeccompFilter" | "compileSeccompProfile">;
 
 export interface NativeRuntimeParts extends SandboxesParts {
   /** Folder that holds `tessera-shim`. */
@@ -214,12 +214,9 @@ export class NativeRuntime implements Runtime {
   async #launch(sandbox: Sandbox, spec: ContainerSpec, signal: AbortSignal): Promise<Running> {
     const { library } = this.#parts;
     const cgroup = `${sandbox.cgroup}/${spec.id}`;
+    const filter = await this.#filter(spec);
     try {
-      const confined = spec.seccomp === "RuntimeDefault" && !spec.privileged;
-      const [filter, cgroupDirs] = await Promise.all([
-        confined ? library.defaultSeccompFilter(spec.capabilities) : undefined,
-        library.createCgroup(cgroup, spec.resources, { defaultDevices: !spec.privileged }),
-      ]);
+      const cgroupDirs = await library.createCgroup(cgroup, spec.resources, { defaultDevices: !spec.privileged });
       const payload = encodeContainer(spec, cgroupDirs, filter);
       throwIfCancelled(signal, "start container");
       return await this.#askToStart(sandbox, spec.id, payload, signal);
@@ -227,6 +224,12 @@ export class NativeRuntime implements Runtime {
       await this.#sandboxes.undo(`container ${spec.id}`, () => this.#parts.library.clearCgroup(cgroup));
       throw error;
     }
+  }
+
+  async #filter({ seccomp, privileged, capabilities }: ContainerSpec): Promise<Uint8Array | undefined> {
+    const { library } = this.#parts;
+    if (privileged || seccomp === "Unconfined") return undefined;
+    return seccomp === "RuntimeDefault" ? await library.defaultSeccompFilter(capabilities) : await library.compileSeccompProfile(seccomp);
   }
 
   async #askToStart(sandbox: Sandbox, id: string, payload: Uint8Array, signal: AbortSignal): Promise<Running> {

@@ -120,6 +120,36 @@ export interface Mount {
   readonly mode?: number;
 }
 
+/** A system call filter that somebody wrote down, in the numbers of seccomp(2) and libseccomp. */
+export interface SeccompProfile {
+  /** SECCOMP_RET_... with its data, for what no rule applies to. */
+  readonly defaultAction: number;
+  /** Beside the machine's own, by libseccomp's names ("x86"): what is called for another one ends the process. */
+  readonly architectures: readonly string[];
+  readonly rules: readonly SeccompRule[];
+  /** SECCOMP_FILTER_FLAG_..., 0 for none. */
+  readonly flags: number;
+}
+
+/** Of one system call. */
+export interface SeccompRule {
+  readonly name: string;
+  /** SECCOMP_RET_... with its data. */
+  readonly action: number;
+  /** All must hold; of several on one argument one is enough. */
+  readonly conditions: readonly SeccompCondition[];
+}
+
+export interface SeccompCondition {
+  /** 0 to 5. */
+  readonly argument: number;
+  /** libseccomp's enum scmp_compare. */
+  readonly comparison: number;
+  /** What is compared with; the mask when it is a masked comparison, and `valueTwo` what is left by it. */
+  readonly value: bigint;
+  readonly valueTwo: bigint;
+}
+
 export interface ContainerUser {
   readonly uid: number;
   readonly gid: number;
@@ -160,7 +190,7 @@ export interface ContainerSpec {
   readonly noNewPrivileges: boolean;
   /** All devices, no masks, no seccomp, all capabilities; /sys writable. */
   readonly privileged: boolean;
-  readonly seccomp: "RuntimeDefault" | "Unconfined";
+  readonly seccomp: "RuntimeDefault" | "Unconfined" | SeccompProfile;
   readonly resources: Resources;
   /** "container": an own PID namespace. "pod": the sandbox's, which must have been made with `sharePids`. "host": the node's. Else that of a running container
    * of the sandbox, by its id: the container ends with that one at the latest.

@@ -78,6 +78,7 @@ export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string
     writer.u64("CAPABILITIES", spec.privileged ? everyCapability : capabilityMask(spec.capabilities));
     writer.bool("NO_NEW_PRIVILEGES", spec.noNewPrivileges).bool("PRIVILEGED", spec.privileged);
     if (seccomp) writer.bytes("SECCOMP", seccomp);
+    if (typeof spec.seccomp === "object") writer.u32("SECCOMP_FLAGS", spec.seccomp.flags);
     writer
       .strings("CGROUP_DIR", cgroupDirs)
       .bool("HOST_PID", spec.pid === "host")

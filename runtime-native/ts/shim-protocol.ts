@@ -87,6 +87,7 @@ export const tags = {
   POD_PID: 62,
   INIT: 63,
   TARGET: 64,
+  SECCOMP_FLAGS: 65,
   RLIMIT: 70,
   RESOURCE: 71,
   SOFT: 72,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { initAnnotation, parseInitAnnotation, type SeccompProfile, TesseraError } from "@tessera/proto";
+import { initAnnotation, parseInitAnnotation, TesseraError } from "@tessera/proto";
 import type { ContainerSpec, ProcessSpec } from "@tessera/runtime-native";
 import type { LocalImage } from "../images/index.ts";
 import type { NodeFacts } from "../node-facts.ts";
@@ -12,6 +12,7 @@ import type { PodFacts } from "../process/fields.ts";
 import { imageVolumePaths } from "../process/image-volumes.ts";
 import { containerMounts, type GivenFile } from "../process/mounts.ts";
 import { containerResources, oomScoreAdj } from "../process/resources.ts";
+import { readSeccompProfile } from "../process/seccomp-file.ts";
 import { annotatedLimits } from "../process/tuning.ts";
 import type { ResolvedUser } from "../process/user.ts";
 import type { PreparedVolume } from "../volumes/volume.ts";
@@ -39,6 +40,7 @@ export interface SpecInputs extends ProcessInputs {
   readonly given: readonly GivenFile[];
   /** The runtime's name for the container whose processes it is to see. */
   readonly target: string | undefined;
+  readonly seccomp: ContainerSpec["seccomp"];
 }
 
 /** The folders of one attempt of a container. */
@@ -79,7 +81,7 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
     capabilities,
     noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),
     privileged,
-    seccomp: privileged ? "Unconfined" : seccompOf(context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile),
+    seccomp: inputs.seccomp,
     resources: { ...containerResources(spec, { pod: want.pod, node }), ...resources },
     ...annotated,
     // Where processes are shared, those of all containers are seen anyway.
@@ -147,8 +149,15 @@ function allVariables(image: LocalImage, own: ReadonlyMap<string, string>, defau
   return [...all].map(([name, value]) => `${name}=${value}`);
 }
 
-function seccompOf(profile: SeccompProfile | undefined): ContainerSpec["seccomp"] {
-  const type = profile?.type ?? "RuntimeDefault";
+/** Throws TesseraError for a profile that the node does not have, or that is none. */
+export async function seccompOf({
+  want,
+  container,
+  node,
+}: Pick<ProcessInputs, "want" | "container" | "node">): Promise<ContainerSpec["seccomp"]> {
+  const context = container.spec.securityContext ?? {};
+  if (context.privileged) return "Unconfined";
+  const { type = "RuntimeDefault", localhostProfile = "" } = context.seccompProfile ?? want.pod.spec?.securityContext?.seccompProfile ?? {};
   if (type === "RuntimeDefault" || type === "Unconfined") return type;
-  throw new TesseraError("Invalid", `seccompProfile type "${type}" is not supported yet`);
+  return await readSeccompProfile(node.seccompFolder, localhostProfile, containerCapabilities(context));
 }

@@ -13,7 +13,7 @@ import { podResources } from "../process/resources.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../process/signals.ts";
 import { podSysctls } from "../process/sysctls.ts";
 import { type ImageAccounts, type ResolvedUser, resolveUser } from "../process/user.ts";
-import { attemptFolders, buildContainerSpec, imageVolumes } from "./container-spec.ts";
+import { attemptFolders, buildContainerSpec, imageVolumes, seccompOf } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { acquireImage } from "./image.ts";
 import { EventReason, Terminated, Waiting } from "./reasons.ts";
@@ -157,7 +157,7 @@ const EXECUTORS: Executors = {
     const { image, lower, user } = prepared;
     const given = givenFiles(container, context, attempt);
     const facts = podFacts(context);
-    const spec = await failingAs(Waiting.configError, () =>
+    const spec = await failingAs(Waiting.configError, async () =>
       buildContainerSpec({
         want,
         container,
@@ -172,6 +172,7 @@ const EXECUTORS: Executors = {
         node,
         given,
         target: container.target && attemptId(container.target, state.container(container.target).attempt),
+        seccomp: await seccompOf({ want, container, node }),
       }),
     );
     const isNew = attempt !== state.container(name).attempt;
@@ -191,7 +192,7 @@ const EXECUTORS: Executors = {
     } catch (error) {
       if (!isStartError(error)) {
         state.noteUnclear(name);
-        throw new StepError(isSubPathError(error) ? Waiting.configError : Waiting.createError, messageOf(error), { cause: error });
+        throw new StepError(isConfigError(error) ? Waiting.configError : Waiting.createError, messageOf(error), { cause: error });
       }
       const at = clock.now();
       state.noteExited(name, startErrorExit(attempt, messageOf(error), at));
@@ -432,13 +433,17 @@ function startErrorExit(attempt: number, message: string, atMs: number) {
 
 /** A fault of the container itself, as opposed to one of the sandbox or the agent: it counts as an attempt. */
 function isStartError(error: unknown): boolean {
-  if (!(error instanceof RuntimeError) || isSubPathError(error)) return false;
+  if (!(error instanceof RuntimeError) || isConfigError(error)) return false;
   return error.reason !== "NotFound" && error.reason !== "AlreadyExists" && error.reason !== "Cancelled";
 }
 
-/** What is in the way lies in the volume, and may be put right there: as in Kubernetes the container waits for that. */
-function isSubPathError(error: unknown): boolean {
-  return error instanceof RuntimeError && error.step === "open subPath";
+/**
+ * Steps whose failure may be put right where its cause lies, in a volume or in a file of the node: as in Kubernetes the container waits for that.
+ */
+const CONFIG_STEPS: readonly string[] = ["open subPath", "compile seccomp profile"];
+
+function isConfigError(error: unknown): boolean {
+  return error instanceof RuntimeError && CONFIG_STEPS.includes(error.step);
 }
 
 export function messageOf(error: unknown): string {

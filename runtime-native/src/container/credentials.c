@@ -94,12 +94,28 @@ load_seccomp (const struct ts_security *security, struct ts_failure *failure)
 
   if (!security->seccomp)
     return 0;
-  if (syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+  if (syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, security->seccomp_flags, &program) < 0)
     return ts_fail (failure, errno, "load seccomp filter", "%u instructions", program.len);
   return 0;
 }
 
-/* Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it stays until the filter is there. */
+/* Without no_new_privs, loading a filter takes CAP_SYS_ADMIN: it stays until the filter is there, which then must allow
+   capset. Otherwise the filter comes last, and need allow nothing but execve; what fails after it can be told only if
+   it allows sendmsg. */
+static int
+load_seccomp_and_set_capabilities (const struct ts_security *security, uint64_t wanted, uint64_t owned,
+                                   struct ts_failure *failure)
+{
+  uint64_t kept = security->no_new_privileges || !security->seccomp ? 0 : owned & 1ULL << CAP_SYS_ADMIN;
+  int err = set_capabilities (wanted | kept, failure);
+
+  if (err == 0)
+    err = load_seccomp (security, failure);
+  if (err == 0 && (wanted | kept) != wanted)
+    err = set_capabilities (wanted, failure);
+  return err;
+}
+
 int
 ts_drop_privileges (const struct ts_process *process, const struct ts_security *security, struct ts_failure *failure)
 {
@@ -112,15 +128,11 @@ ts_drop_privileges (const struct ts_process *process, const struct ts_security *
   if (err == 0)
     err = change_user (process, failure);
   wanted = process->uid == 0 ? wanted & owned : 0;
-  if (err == 0)
-    err = set_capabilities (wanted | (owned & 1ULL << CAP_SYS_ADMIN), failure);
   if (err == 0 && security->no_new_privileges && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     err = ts_fail_step (failure, errno, "set no_new_privs");
   if (err == 0)
     err = tie_to_shim (failure);
   if (err == 0)
-    err = load_seccomp (security, failure);
-  if (err == 0)
-    err = set_capabilities (wanted, failure);
+    err = load_seccomp_and_set_capabilities (security, wanted, owned, failure);
   return err;
 }

@@ -46,6 +46,7 @@ struct ts_security
   bool privileged;
   const void *seccomp; /* array of struct sock_filter, NULL for none */
   uint32_t seccomp_size;
+  uint32_t seccomp_flags; /* of seccomp(2) */
 };
 
 enum ts_mount_type

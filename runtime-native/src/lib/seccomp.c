@@ -8,12 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "lib/cleanup.h"
 #include "lib/result.h"
+#include "lib/seccomp-export.h"
 #include "lib/seccomp-table.h"
 
 static const uint32_t eperm = SCMP_ACT_ERRNO (EPERM);
@@ -199,25 +198,21 @@ write_prologue (struct sock_filter *at)
 static int
 export_filter (scmp_filter_ctx filter, struct sock_filter *out, uint32_t *size)
 {
-  const uint32_t room = *size, prologue = PROLOGUE_LENGTH * sizeof *out;
-  cleanup_close int fd = memfd_create ("tessera-seccomp", MFD_CLOEXEC);
-  struct stat stat;
+  const uint32_t prologue = PROLOGUE_LENGTH * sizeof *out;
+  uint32_t rest;
   int err;
 
-  if (fd < 0)
-    return -errno;
-  err = seccomp_export_bpf (filter, fd);
+  if (*size < prologue)
+    return -ENOBUFS;
+  rest = *size - prologue;
+  err = ts_export_filter (filter, out + PROLOGUE_LENGTH, &rest);
   if (err < 0)
     return err;
-  if (fstat (fd, &stat) < 0)
-    return -errno;
-  *size = prologue + (uint32_t) stat.st_size;
-  if (*size > room)
-    return -ENOBUFS;
+  *size = prologue + rest;
   if (*size / sizeof *out > BPF_MAXINSNS)
     return -E2BIG;
   write_prologue (out);
-  return pread (fd, out + PROLOGUE_LENGTH, (size_t) stat.st_size, 0) == stat.st_size ? 0 : -EIO;
+  return 0;
 }
 
 int

@@ -141,6 +141,37 @@ TS_EXPORT int ts_signal_process (int32_t pid, int64_t start_time, int32_t signal
    sock_filter. *size is the room on entry, the length on return; -ENOBUFS when the room is too small. */
 TS_EXPORT int ts_seccomp_default (const char *const *capabilities, void *out, uint32_t *size, struct ts_result *res);
 
+/* ---- seccomp-profile.c ---- */
+
+struct ts_seccomp_condition
+{
+  uint64_t value;
+  uint64_t value_two;
+  uint32_t argument;   /* 0 to 5 */
+  uint32_t comparison; /* enum scmp_compare */
+};
+
+struct ts_seccomp_rule
+{
+  const char *name; /* of the system call */
+  uint32_t action;  /* SECCOMP_RET_... */
+  uint32_t condition_count;
+};
+
+struct ts_seccomp_profile
+{
+  const char *const *architectures; /* libseccomp's names, beside the machine's own; ends with NULL */
+  uint32_t default_action;
+  uint32_t rule_count;
+};
+
+/* The filter that these rules describe; each takes as many of the conditions as it counts, in order, and applies when
+   all hold, or one when they are on the same argument. EINVAL for names that do not exist, E2BIG when the kernel would
+   not take so many instructions. */
+TS_EXPORT int ts_seccomp_profile (const struct ts_seccomp_profile *profile, const struct ts_seccomp_rule *rules,
+                                  const struct ts_seccomp_condition *conditions, void *out, uint32_t *size,
+                                  struct ts_result *res);
+
 /* ---- layer.c ---- */
 
 enum ts_layer_entry_type

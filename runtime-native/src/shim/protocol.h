@@ -102,12 +102,13 @@ enum
   X (LOG_MAX_FILES, 59)                                                                                              \
   X (ENDS_STDIN, 60) /* 1 or 0; the container's stdin ends with this connection */                                   \
   X (PORT, 61)                                                                                                       \
-  X (POD_PID, 62)  /* 1 or 0; in the pid namespace that the pod's containers share, if the shim has one */           \
-  X (INIT, 63)     /* 1 or 0; the command is run by an init */                                                       \
-  X (TARGET, 64)   /* id of a running container: in its pid namespace */                                             \
-  X (RLIMIT, 70)   /* each: RESOURCE, SOFT, HARD */                                                                  \
-  X (RESOURCE, 71) /* number of setrlimit(2) */                                                                      \
-  X (SOFT, 72)     /* u64, all ones for unlimited; so has HARD */                                                    \
+  X (POD_PID, 62)       /* 1 or 0; in the pid namespace that the pod's containers share, if the shim has one */      \
+  X (INIT, 63)          /* 1 or 0; the command is run by an init */                                                  \
+  X (TARGET, 64)        /* id of a running container: in its pid namespace */                                        \
+  X (SECCOMP_FLAGS, 65) /* SECCOMP_FILTER_FLAG_... for SECCOMP */                                                    \
+  X (RLIMIT, 70)        /* each: RESOURCE, SOFT, HARD */                                                             \
+  X (RESOURCE, 71)      /* number of setrlimit(2) */                                                                 \
+  X (SOFT, 72)          /* u64, all ones for unlimited; so has HARD */                                               \
   X (HARD, 73)
 
 #define TS_FRAME_NUMBER(name, number) TS_FRAME_##name = number,

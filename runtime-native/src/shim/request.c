@@ -269,6 +269,8 @@ read_container_field (const struct ts_field *field, struct ts_container_spec *sp
       return ts_field_bool (field, &spec->security.privileged);
     case TS_TAG_SECCOMP:
       return read_seccomp (field, &spec->security);
+    case TS_TAG_SECCOMP_FLAGS:
+      return ts_field_u32 (field, &spec->security.seccomp_flags);
     case TS_TAG_HOST_PID:
       return ts_field_bool (field, &spec->host_pid);
     case TS_TAG_POD_PID:

@@ -80,6 +80,9 @@ make_container (const char *destination)
   ts_put_string (&frame, TS_TAG_LOG_PATH, "/var/log/app");
   ts_put_u64 (&frame, TS_TAG_LOG_MAX_BYTES, 1000);
   ts_put_u32 (&frame, TS_TAG_LOG_MAX_FILES, 3);
+  ts_put_u32 (&frame, TS_TAG_POD_PID, 1);
+  ts_put_u32 (&frame, TS_TAG_INIT, 1);
+  ts_put_u32 (&frame, TS_TAG_SECCOMP_FLAGS, 6);
   ts_put_u32 (&frame, 999, 1);
   return frame;
 }
@@ -101,8 +104,23 @@ test_a_container_is_read_as_it_was_written (void)
   CHECK (spec.mount_count == 1 && spec.mounts[0].read_only && spec.mounts[0].propagation == TS_RSLAVE);
   CHECK (spec.mounts[0].size == 1 << 20 && spec.mounts[0].tree == -1);
   CHECK (spec.security.capabilities == 0xa80425fb && spec.security.seccomp_size == 24);
+  CHECK (spec.security.seccomp_flags == 6 && spec.process.init && spec.pod_pid && !spec.host_pid);
+  CHECK (spec.pod_init == -1 && spec.program == -1 && !spec.proc);
   CHECK (spec.log_max_files == 3);
   ts_free_container (&spec);
+  ts_free_buffer (&frame);
+}
+
+static void
+test_a_pid_namespace_is_the_pods_or_the_nodes (void)
+{
+  struct ts_buffer frame = make_container ("/data");
+  struct ts_container_spec spec;
+  struct ts_failure failure = { 0 };
+
+  ts_put_u32 (&frame, TS_TAG_HOST_PID, 1);
+  CHECK (ts_parse_container (ts_fields_of (frame.bytes, frame.size), &spec, &failure) == -EINVAL);
+  CHECK (failure.reason == TS_INVALID_ARGUMENT);
   ts_free_buffer (&frame);
 }
 
@@ -268,6 +286,7 @@ int
 main (void)
 {
   test_a_container_is_read_as_it_was_written ();
+  test_a_pid_namespace_is_the_pods_or_the_nodes ();
   test_destinations_that_climb_are_refused ();
   test_sub_paths_that_climb_are_refused ();
   test_mangled_requests_do_no_harm ();

@@ -24,6 +24,7 @@ export const TEST_NODE: NodeFacts = {
   memoryBytes: 8 * 2 ** 30,
   swapBytes: 0,
   hugepages: [],
+  seccompFolder: "/nowhere/seccomp",
   podPidsLimit: 4096,
   allowedUnsafeSysctls: [],
   logMaxBytes: 10 << 20,
