@@ -120,3 +120,34 @@ function processIds(): number[] {
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 }
+
+scenario("tsctl logs -f goes on through kill -9 of control plane and agent, and loses and doubles no line", async (cluster) => {
+  const count = 400;
+  const script = `i=0; while [ $i -lt ${count} ]; do i=$((i+1)); echo $i; sleep 0.03; done`;
+  await cluster.apply(shellPod("counts", script, { pod: { nodeName: "node-1", restartPolicy: "Never" } }));
+  await cluster.waitReady("counts");
+  let shown = 0;
+  const kills: Promise<void>[] = [];
+  const killAt = new Map([
+    [30, "controlplane"],
+    [200, "node-1 agent"],
+  ]);
+  const { code, stdout } = await cluster.tsctl(["logs", "-f", "counts"], {
+    timeoutMs: 90_000,
+    onStdout: (text) => {
+      shown += text.split("\n").length - 1;
+      for (const [line, victim] of killAt) {
+        if (shown < line) continue;
+        killAt.delete(line);
+        kills.push(kill(victim));
+      }
+    },
+  });
+  await Promise.all(kills);
+  assert.deepEqual([code, killAt.size], [0, 0]);
+  assert.deepEqual(
+    stdout.trim().split("\n").map(Number),
+    Array.from({ length: count }, (_, i) => i + 1),
+  );
+  await apiAnswers(cluster);
+});

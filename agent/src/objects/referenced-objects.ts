@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { ConfigMap, Secret } from "@tessera/proto";
 
 /** What is known of an object that pods of this node name. */
@@ -26,11 +27,11 @@ export class ReferencedObjects {
     return (found ?? { is: "unknown" }) as Lookup<ReferencedKinds[K]>;
   }
 
-  /** Returns whether anything changed. */
+  /** Returns whether anything changed that a pod can see: a new version alone, as new encryption keys make of every Secret, is nothing. */
   set(key: ObjectKey, object: ConfigMap | Secret | undefined): boolean {
     const before = this.#objects.get(keyOf(key));
     this.#objects.set(keyOf(key), object === undefined ? { is: "absent" } : { is: "present", object });
-    if (before?.is === "present") return before.object.metadata?.resourceVersion !== object?.metadata?.resourceVersion;
+    if (before?.is === "present") return object === undefined || !isDeepStrictEqual(contentOf(before.object), contentOf(object));
     return before?.is !== "absent" || object !== undefined;
   }
 
@@ -39,6 +40,10 @@ export class ReferencedObjects {
     const kept = new Set(keys.map(keyOf));
     for (const key of this.#objects.keys()) if (!kept.has(key)) this.#objects.delete(key);
   }
+}
+
+function contentOf({ metadata: _, ...content }: ConfigMap | Secret) {
+  return content;
 }
 
 export function keyOf({ kind, namespace, name }: ObjectKey): string {

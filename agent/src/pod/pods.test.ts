@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type ContainerStatus, TesseraError } from "@tessera/proto";
 import type { Pods } from "./pods.ts";
@@ -357,6 +359,23 @@ describe("pods on a node", () => {
     node.clock.advance(1_000);
     await running("uid-a");
   });
+
+  for (const [kind, file, policy, text] of [
+    ["termination message", "containers/main_0/termination-log", "File", "out of paper"],
+    ["last log lines", "logs/main/0.log", "FallbackToLogsOnError", "2026-01-01T00:00:00.000000000Z stderr F out of paper\n"],
+  ] as const) {
+    it(`keeps the ${kind} of a container that ended while there was no agent`, async () => {
+      pods.assign(pod("a", { restartPolicy: "Never", containers: [container("main", { terminationMessagePolicy: policy })] }));
+      await running("uid-a");
+      await pods.stop();
+      await writeFile(join(node.folder, "pods/uid-a", file), text);
+      node.kernel.end("uid-a", "main_0", { exitCode: 3 });
+      pods = await node.agent();
+      await until(() => phase("uid-a") === "Failed", seen);
+      const { exitCode, message } = main("uid-a")?.state?.terminated ?? {};
+      assert.deepEqual([exitCode, message], [3, "out of paper"]);
+    });
+  }
 
   it("makes a new sandbox when the shim is killed, and counts the restart", async () => {
     pods.assign(pod("a"));

@@ -1,15 +1,16 @@
 import { type Pod, TesseraError } from "@tessera/proto";
-import type { HostFiles, NodeNetwork, Runtime, RuntimeEvent, SandboxState } from "@tessera/runtime-native";
+import type { ContainerState, HostFiles, NodeNetwork, Runtime, RuntimeEvent, SandboxState } from "@tessera/runtime-native";
 import type { ImagePuller, ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
 import { admissionRefusal } from "./admission.ts";
 import type { PodDependencies } from "./dependencies.ts";
-import { newRecord } from "./record.ts";
+import { newRecord, parseAttemptId } from "./record.ts";
 import { seedFromStatus } from "./seed.ts";
 import { PodState } from "./state.ts";
 import { type PodStore, podFolders } from "./store.ts";
+import { readLastWords } from "./termination-message.ts";
 import { toWanted, type WantedPod } from "./wanted.ts";
 import { PodWorker, type Poke } from "./worker.ts";
 
@@ -67,8 +68,9 @@ export class Pods {
         const want = toWanted(record.pod, record.released);
         const sandbox = sandboxes.get(record.uid);
         const exits = exitsOf(record.uid, early);
+        const lastWords = await this.#lastWords(want, [...(sandbox?.containers ?? []), ...exits]);
         const nowMs = clock.now();
-        const state = PodState.recovered({ record, address: addresses.addressOf(record.uid), sandbox, exits, nowMs });
+        const state = PodState.recovered({ record, address: addresses.addressOf(record.uid), sandbox, exits, lastWords, nowMs });
         if (state.sandbox === "unclear") state.noteSandboxLost(want, nowMs);
         this.#add(want, state);
       } catch (error) {
@@ -78,6 +80,18 @@ export class Pods {
     runtime.onEvent((event) => this.#hear(event));
     for (const event of early) this.#hear(event);
     log.info({ pods: records.length, sandboxes: sandboxes.size }, "recovered");
+  }
+
+  /** Of containers that ended while no agent was there to hear it: their folders are removed as soon as a worker begins. */
+  async #lastWords(want: WantedPod, containers: readonly ContainerState[]): Promise<Map<string, string>> {
+    const folders = podFolders(this.#deps.store.root, want.uid);
+    const words = new Map<string, string>();
+    for (const found of containers) {
+      const id = parseAttemptId(found.id);
+      if (found.phase === "exited" && id !== undefined)
+        words.set(found.id, await readLastWords(want, folders, { ...id, exitCode: found.exitCode }));
+    }
+    return words;
   }
 
   start(): void {

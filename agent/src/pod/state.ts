@@ -42,6 +42,8 @@ export interface RecoveredPod {
   readonly sandbox: SandboxState | undefined;
   /** Exits that a shim left word of before it went. */
   readonly exits: readonly RuntimeExit[];
+  /** What those that ended left to say, by the id of the attempt. */
+  readonly lastWords: ReadonlyMap<string, string>;
   readonly nowMs: number;
 }
 
@@ -101,7 +103,7 @@ export class PodState implements ObservedPod {
     return state;
   }
 
-  #recoverContainer(name: string, container: ContainerRecord, { sandbox, exits, nowMs }: RecoveredPod): void {
+  #recoverContainer(name: string, container: ContainerRecord, { sandbox, exits, lastWords, nowMs }: RecoveredPod): void {
     if (container.exit !== undefined) return;
     const candidates = [...(sandbox?.containers ?? []), ...exits];
     const found = candidates.find((one) => one.id === attemptId(name, container.attempt));
@@ -109,7 +111,8 @@ export class PodState implements ObservedPod {
       const before = statusBefore(this.record, name, container.attempt);
       this.#enterRunning(name, found.startedAtMs, verdictAgain(this.#spec(name), before));
       this.notePaused(name, found.paused ?? false);
-    } else if (found?.phase === "exited") this.noteExited(name, toExit(container.attempt, found));
+    } else if (found?.phase === "exited")
+      this.noteExited(name, { ...toExit(container.attempt, found), message: lastWords.get(found.id) ?? "" });
     else if (container.startedAtMs !== undefined) this.noteExited(name, lostExit(container, nowMs));
     else this.#unclear.add(name);
   }

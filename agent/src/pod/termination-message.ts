@@ -1,10 +1,25 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
+import { attemptFolders } from "./container-spec.ts";
+import { logPath, type PodFolders } from "./store.ts";
+import { findContainer, type WantedPod } from "./wanted.ts";
 
 /** Kubernetes' limits. */
 const LONGEST_MESSAGE_BYTES = 4096;
 const LONGEST_FROM_LOG_BYTES = 2048;
 const LAST_LINES = 80;
+
+/** What a container that has ended has to say: by its termination log, or where the pod wants that by the end of its log. */
+export async function readLastWords(
+  want: WantedPod,
+  folders: PodFolders,
+  ended: { readonly container: string; readonly attempt: number; readonly exitCode: number },
+): Promise<string> {
+  const { container, attempt, exitCode } = ended;
+  const message = await readTerminationMessage(attemptFolders(folders, container, attempt).terminationLog);
+  const fromLog = findContainer(want, container)?.spec.terminationMessagePolicy === "FallbackToLogsOnError" && exitCode !== 0;
+  return message === "" && fromLog ? await readLogTail(logPath(folders, container, attempt)) : message;
+}
 
 /**
  * What a container left in its termination log. The container could write what it liked, but not replace the file itself: still nothing

@@ -12,7 +12,6 @@ import { StorageWatch } from "../storage/storage-watch.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
-import { attemptFolders } from "./container-spec.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { describePlan, type Plan } from "./draft.ts";
 import { failureEvents } from "./failure-event.ts";
@@ -25,8 +24,8 @@ import { podStatus, statusChangesAt } from "./status.ts";
 import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
 import { StepError } from "./step-error.ts";
 import { messageOf, runStep, type StepContext } from "./steps.ts";
-import { logPath, type PodFolders, type RecordFile } from "./store.ts";
-import { readLogTail, readTerminationMessage } from "./termination-message.ts";
+import type { PodFolders, RecordFile } from "./store.ts";
+import { readLastWords } from "./termination-message.ts";
 import { allContainers, containerStatuses, fieldPathOf, findContainer, type WantedContainer, type WantedPod } from "./wanted.ts";
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
@@ -409,7 +408,7 @@ export class PodWorker {
   async #takeExit(exit: RuntimeExit): Promise<void> {
     const id = parseAttemptId(exit.id);
     if (id === undefined || !this.#state.isRunning(id.container) || this.#state.container(id.container).attempt !== id.attempt) return;
-    const message = await this.#lastWords(id.container, id.attempt, exit);
+    const message = await readLastWords(this.#want, this.#folders, { ...id, exitCode: exit.exitCode });
     if (this.#ended || !this.#state.isRunning(id.container)) return;
     this.#state.noteExited(id.container, { ...toExit(id.attempt, exit), message });
     this.#running.get(hookSubject(id.container))?.cancel.abort();
@@ -417,13 +416,6 @@ export class PodWorker {
     // That a container which is not to run again has run must outlive even a power cut.
     this.#saveSoon(findContainer(this.#want, id.container)?.restart !== "Always");
     this.#wake();
-  }
-
-  async #lastWords(name: string, attempt: number, exit: RuntimeExit): Promise<string> {
-    const container = findContainer(this.#want, name);
-    const message = await readTerminationMessage(attemptFolders(this.#folders, name, attempt).terminationLog);
-    const fromLog = container?.spec.terminationMessagePolicy === "FallbackToLogsOnError" && exit.exitCode !== 0;
-    return message === "" && fromLog ? await readLogTail(logPath(this.#folders, name, attempt)) : message;
   }
 
   #emitBackOff(name: string): void {

@@ -109,6 +109,23 @@ describe("volumes", () => {
     await refused({ configMap: { name: "given", items: [{ key: "x", path: "x" }] } }, "NotFound", /configmap "given" has no key "x"/);
   });
 
+  it("are not written anew when the object is another version of the same content", async () => {
+    give("Secret", { a: "MQ==" });
+    const { source } = await setUp({ secret: { secretName: "given" } });
+    const seen = async () => [
+      await readlink(join(source, "..data")),
+      (await lstat(join(source, "..data"))).ino,
+      (await stat(join(source, "a"))).ino,
+    ];
+    const before = await seen();
+    give("Secret", { a: "MQ==" });
+    await setUp({ secret: { secretName: "given" } });
+    assert.deepEqual(await seen(), before);
+    give("Secret", { a: "Mg==" });
+    await setUp({ secret: { secretName: "given" } });
+    assert.notDeepEqual(await seen(), before);
+  });
+
   it("keep what is there while the control plane has not spoken", async () => {
     give("ConfigMap", { a: "1" });
     const { source } = await setUp({ configMap: { name: "given" } });

@@ -21,7 +21,7 @@ export async function* readLines(stream: Readable): AsyncGenerator<string> {
       yield* lines;
     }
   } catch (cause) {
-    if (isCancellation(cause)) throw cause;
+    if (isCancellation(cause) || cause instanceof TesseraError) throw cause;
     throw new TesseraError("ServiceUnavailable", "the connection to the server was lost", { cause });
   }
   if (rest !== "") yield rest;

@@ -38,6 +38,57 @@ describe("logs", () => {
     });
   });
 
+  describe("-f", () => {
+    const [one, two, three] = ["1", "2", "3"].map((second) => `2026-01-01T00:00:0${second}.000000000Z`);
+    const running = (containerID: string) => ({
+      body: { ...pod("a", "main"), status: { containerStatuses: [{ name: "main", containerID }] } },
+    });
+
+    it("goes on where it was when the connection is lost, as often as need be", async () => {
+      await using server = await FakeServer.start();
+      server.on(`GET ${pods}/a`, running("first"));
+      server.on(
+        `GET ${pods}/a/log`,
+        (_request, response) => void response.write(`${one} one\n${two} tw`, () => response.destroy()),
+        (_request, response) => void response.destroy(),
+        (_request, response) => void response.end(`${two} two\n${three} three\n`),
+      );
+      const { code, stdout, stderr } = await runTsctl(["logs", "-f", "a", "--tail=5"], { server });
+      assert.deepEqual([code, stdout], [0, "one\ntwo\nthree\n"]);
+      assert.match(stderr, /the connection was lost in the middle of the log.*\n.*the log goes on/);
+      const asked = server.requests
+        .filter(({ path }) => path.endsWith("/log"))
+        .map(({ query }) => [query.get("tailLines"), query.get("sinceTime")]);
+      assert.deepEqual(asked, [
+        ["5", null],
+        [null, two],
+        [null, two],
+      ]);
+    });
+
+    it("ends with the run that it followed, though the container was restarted meanwhile", async () => {
+      await using server = await FakeServer.start();
+      server.on(`GET ${pods}/a`, running("first"), running("first"), running("second"));
+      server.on(
+        `GET ${pods}/a/log`,
+        (_request, response) => void response.write(`${one} one\n`, () => response.destroy()),
+        (request, response) => void response.end(request.query.get("previous") === "true" ? `${two} last words\n` : "another run\n"),
+      );
+      const { code, stdout } = await runTsctl(["logs", "-f", "a"], { server });
+      assert.deepEqual([code, stdout], [0, "one\nlast words\n"]);
+      assert.equal(server.requests.at(-1)?.query.get("follow"), null);
+    });
+
+    it("ends when the server says that there is nothing to go on with", async () => {
+      await using server = await FakeServer.start();
+      server.on(`GET ${pods}/a`, running("first"), running("first"), { status: 404, body: status("NotFound", 'pods "a" not found') });
+      server.on(`GET ${pods}/a/log`, (_request, response) => void response.write(`${one} one\n`, () => response.destroy()));
+      const { code, stdout, stderr } = await runTsctl(["logs", "-f", "a"], { server });
+      assert.deepEqual([code, stdout], [1, "one\n"]);
+      assert.match(stderr, /pods "a" not found/);
+    });
+  });
+
   it("says which of several containers it shows", async () => {
     await using server = await FakeServer.start();
     server.on(`GET ${pods}/a`, { body: pod("a", "main", "side") }).on(`GET ${pods}/a/log`, { body: "x\n" });
@@ -72,7 +123,10 @@ describe("logs", () => {
   it("follows no more logs at once than allowed", async () => {
     await using server = await FakeServer.start();
     server.on(`GET ${pods}`, { body: { items: [pod("a", "main"), pod("b", "main"), pod("c", "main")] } });
-    for (const name of ["a", "b", "c"]) server.on(`GET ${pods}/${name}/log`, { body: `of ${name}\n` });
+    for (const name of ["a", "b", "c"]) {
+      server.on(`GET ${pods}/${name}`, { body: pod(name, "main") });
+      server.on(`GET ${pods}/${name}/log`, { body: `2026-01-01T00:00:00.000000000Z of ${name}\n` });
+    }
     const follow = ["logs", "-f", "-l", "app=x", "--all-containers"];
     const refused = await runTsctl(follow, { server });
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
@@ -96,7 +150,7 @@ describe("logs", () => {
       response.write("half");
       setTimeout(() => response.destroy(), 10);
     });
-    const { code, stdout, stderr } = await runTsctl(["logs", "a", "-c", "main", "-f"], { server });
+    const { code, stdout, stderr } = await runTsctl(["logs", "a", "-c", "main"], { server });
     assert.deepEqual([code, stdout], [1, "half"]);
     assert.match(stderr, /the connection was lost in the middle of the log/);
   });

@@ -1,7 +1,9 @@
+import { Readable } from "node:stream";
 import { isCancellation, type Pod, TesseraError } from "@tessera/proto";
 import type { ApiList } from "../api/api.ts";
 import { readLines } from "../api/watch.ts";
 import { type ClusterContext, type CommandContext, defineCommand, flag } from "../command.ts";
+import { followLog } from "../logs/followed-log.ts";
 import { parseDuration } from "../print/age.ts";
 
 interface LogsOptions {
@@ -172,12 +174,34 @@ async function openLog(source: Source, options: LogsOptions, cluster: ClusterCon
   return await cluster.api.open("GET", path, { query, accept: "*/*", signal: context.signal });
 }
 
+/** The log as it comes; one that is followed to its end, or until the user has enough of it. */
+async function readLog(
+  source: Source,
+  options: LogsOptions,
+  cluster: ClusterContext,
+  context: CommandContext,
+): Promise<AsyncIterable<Buffer>> {
+  if (!options.follow || options.limitBytes !== undefined) return await openLog(source, options, cluster, context);
+  const path = `/api/v1/namespaces/${encodeURIComponent(cluster.namespace)}/pods/${encodeURIComponent(source.pod)}`;
+  return followLog({
+    timestamps: options.timestamps,
+    container: source.container,
+    signal: context.signal,
+    readPod: () => cluster.api.request<Pod>("GET", path, { signal: context.signal }),
+    say: (text) => context.err.write(`${source.pod}/${source.container}: ${text}`),
+    open: ({ sinceTime, previous = false }) => {
+      const from = sinceTime === undefined ? options : { ...options, sinceTime, sinceSeconds: undefined, tailLines: undefined };
+      return openLog(source, { ...from, timestamps: true, previous, follow: !previous }, cluster, context);
+    },
+  });
+}
+
 async function showRaw(source: Source, options: LogsOptions, cluster: ClusterContext, context: CommandContext): Promise<void> {
-  const stream = await openLog(source, options, cluster, context);
+  const stream = await readLog(source, options, cluster, context);
   try {
     for await (const chunk of stream) await context.out.write(chunk);
   } catch (cause) {
-    if (isCancellation(cause)) throw cause;
+    if (isCancellation(cause) || cause instanceof TesseraError) throw cause;
     throw new TesseraError("ServiceUnavailable", "the connection was lost in the middle of the log; there may be more", { cause });
   }
 }
@@ -185,8 +209,8 @@ async function showRaw(source: Source, options: LogsOptions, cluster: ClusterCon
 async function showLines(source: Source, options: LogsOptions, cluster: ClusterContext, context: CommandContext): Promise<void> {
   const prefix = options.prefix ? `[pod/${source.pod}/${source.container}] ` : "";
   try {
-    const stream = await openLog(source, options, cluster, context);
-    for await (const line of readLines(stream)) await context.out.write(`${prefix}${line}\n`);
+    const stream = await readLog(source, options, cluster, context);
+    for await (const line of readLines(Readable.from(stream, { objectMode: false }))) await context.out.write(`${prefix}${line}\n`);
   } catch (error) {
     if (!options.ignoreErrors || !(error instanceof TesseraError)) throw error;
     await context.err.write(`error: ${source.pod}/${source.container}: ${error.message}\n`);
