@@ -110,6 +110,7 @@ test("discovery says the same in its old and its aggregated form", async () => {
     "coordination.k8s.io",
     "events.k8s.io",
     "metrics.k8s.io",
+    "policy",
   ]);
 });
 

@@ -1,15 +1,13 @@
-import { type Binding, type Eviction, type Pod, TesseraError } from "@tessera/proto";
+import { type Binding, type Pod, TesseraError } from "@tessera/proto";
 import { invalidObject, notSupported, required } from "../registry/faults.ts";
 import { formatTime } from "../registry/object-meta.ts";
 import type { ApiDependencies, Call } from "./call.ts";
 import { checkNamespace, parseDryRun } from "./create.ts";
 import { type Decoded, decodeBody } from "./decode.ts";
-import { toDeleteRequest } from "./delete.ts";
 import type { VirtualResource } from "./discovery.ts";
 import { type ApiResponse, jsonResponse, withWarnings } from "./http.ts";
 
 const bindingKind = { group: "", version: "v1", kind: "Binding" };
-const evictionKind = { group: "policy", version: "v1", kind: "Eviction" };
 
 interface BindingDependencies {
   readonly registry: Pick<ApiDependencies["registry"], "pods">;
@@ -76,25 +74,11 @@ function withNode(pod: Pod, nodeName: string, binding: Binding, nowMs: number): 
   };
 }
 
-/** POST pods/eviction: a deletion that somebody may have a say in; so far nobody has. */
-export async function evictPod(call: Call): Promise<ApiResponse> {
-  const { path, request } = call;
-  const { object: eviction, faults, warnings } = await decodeBody<Eviction>(request, evictionKind);
-  if (faults.length > 0) throw invalidObject("Eviction", "policy", path.name, faults);
-  checkName(eviction.metadata?.name, path.name);
-  await call.dependencies.registry.pods.deleteObject(
-    path.namespace,
-    path.name,
-    toDeleteRequest(eviction.deleteOptions ?? {}, request.query),
-  );
-  return withWarnings(created(), warnings);
-}
-
-function checkName(sent: string | undefined, name: string): void {
+export function checkName(sent: string | undefined, name: string): void {
   if (!sent || sent === name) return;
   throw new TesseraError("BadRequest", `the name of the object (${sent}) does not match the name on the URL (${name})`);
 }
 
-function created(): ApiResponse {
+export function created(): ApiResponse {
   return jsonResponse({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 }, 201);
 }

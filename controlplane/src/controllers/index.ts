@@ -1,6 +1,7 @@
 import type { ControlLoop } from "./control-loop.ts";
 import { cordonTaint } from "./cordon-taint.ts";
 import type { ControllerDependencies } from "./dependencies.ts";
+import { disruptionBudgets } from "./disruption-budgets.ts";
 import { expiredTokens } from "./expired-tokens.ts";
 import { garbageCollection } from "./garbage-collection.ts";
 import { namespaceDeletion } from "./namespace-deletion.ts";
@@ -16,6 +17,7 @@ export type { ControllerDependencies } from "./dependencies.ts";
 export function createControllers(deps: ControllerDependencies): readonly ControlLoop[] {
   return [
     cordonTaint,
+    disruptionBudgets,
     garbageCollection,
     namespaceDeletion,
     defaultServiceAccounts,

@@ -7,6 +7,7 @@ import { nodeMetricsDefinition, podMetricsDefinition } from "./kinds/metrics.ts"
 import { namespaceDefinition } from "./kinds/namespace.ts";
 import { nodeDefinition } from "./kinds/node.ts";
 import { podDefinition } from "./kinds/pod/pod.ts";
+import { podDisruptionBudgetDefinition } from "./kinds/pod-disruption-budget.ts";
 import { secretDefinition } from "./kinds/secret.ts";
 import { serviceAccountDefinition } from "./kinds/service-account.ts";
 
@@ -19,6 +20,7 @@ export const definitions = {
   secrets: secretDefinition,
   serviceAccounts: serviceAccountDefinition,
   leases: leaseDefinition,
+  podDisruptionBudgets: podDisruptionBudgetDefinition,
   events: eventDefinition,
   eventsV1: eventsV1Definition,
   nodeMetrics: nodeMetricsDefinition,

@@ -1,4 +1,4 @@
-import { TesseraError } from "@tessera/proto";
+import { type LabelSelector as SelectorObject, TesseraError } from "@tessera/proto";
 import { checkLabelValue, checkQualifiedName } from "./names.ts";
 
 type Labels = { readonly [key: string]: string } | undefined;
@@ -22,6 +22,17 @@ export class LabelSelector {
 
   matches(labels: Labels): boolean {
     return this.requirements.every((requirement) => meets(labels ?? {}, requirement));
+  }
+
+  /** The selector of an object's spec. Absent, it matches nothing, which only the caller can tell. */
+  static of({ matchLabels = {}, matchExpressions = [] }: SelectorObject): LabelSelector {
+    const labels = Object.entries(matchLabels).map(([key, value]): LabelRequirement => ({ operator: "in", key, values: new Set([value]) }));
+    const operators = { In: "in", NotIn: "notin", Exists: "exists", DoesNotExist: "absent" } as const;
+    const expressions = matchExpressions.map(({ key = "", operator = "", values = [] }): LabelRequirement => {
+      const name = operators[operator as keyof typeof operators];
+      return name === "in" || name === "notin" ? { operator: name, key, values: new Set(values) } : { operator: name, key };
+    });
+    return new LabelSelector([...labels, ...expressions]);
   }
 
   /** Throws TesseraError "BadRequest" that says where the text cannot be read. */

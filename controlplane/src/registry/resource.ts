@@ -1,4 +1,4 @@
-import type { ConfigMap, Lease, Namespace, Node, Pod, Secret, ServiceAccount } from "@tessera/proto";
+import type { ConfigMap, Lease, Namespace, Node, Pod, PodDisruptionBudget, Secret, ServiceAccount } from "@tessera/proto";
 import type { ResourceCache } from "../store/cache.ts";
 import type { ApiObject } from "./definition.ts";
 import type { AnyDefinition } from "./definitions.ts";
@@ -42,6 +42,7 @@ export interface Registry {
   readonly secrets: Resource<Secret>;
   readonly serviceAccounts: Resource<ServiceAccount>;
   readonly leases: Resource<Lease>;
+  readonly podDisruptionBudgets: Resource<PodDisruptionBudget>;
   /** Every resource, for those that treat all alike. */
   all(): readonly RegisteredResource[];
 }

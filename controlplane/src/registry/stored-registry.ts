@@ -1,4 +1,4 @@
-import type { ConfigMap, Lease, Namespace, Node, Pod, Secret, ServiceAccount } from "@tessera/proto";
+import type { ConfigMap, Lease, Namespace, Node, Pod, PodDisruptionBudget, Secret, ServiceAccount } from "@tessera/proto";
 import type { ResourceCache } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
 import type { ApiObject, ResourceDefinition } from "./definition.ts";
@@ -21,6 +21,7 @@ export class StoredRegistry implements Registry {
   readonly secrets: StoredResource<Secret>;
   readonly serviceAccounts: StoredResource<ServiceAccount>;
   readonly leases: StoredResource<Lease>;
+  readonly podDisruptionBudgets: StoredResource<PodDisruptionBudget>;
 
   constructor(dependencies: { store: Store; caches: CacheSource; now?: () => number }) {
     const { store, caches, now = Date.now } = dependencies;
@@ -40,12 +41,13 @@ export class StoredRegistry implements Registry {
     this.secrets = resource(definitions.secrets);
     this.serviceAccounts = resource(definitions.serviceAccounts);
     this.leases = resource(definitions.leases);
+    this.podDisruptionBudgets = resource(definitions.podDisruptionBudgets);
   }
 
   /** Every resource, for those that treat all alike. */
   all(): readonly StoredResource<ApiObject>[] {
-    const { pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases } = this;
-    return [pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases].map(
+    const { pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases, podDisruptionBudgets } = this;
+    return [pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases, podDisruptionBudgets].map(
       (resource) => resource as unknown as StoredResource<ApiObject>,
     );
   }

@@ -6,6 +6,7 @@ import {
   type Node,
   type ObjectMeta,
   type Pod,
+  type PodDisruptionBudget,
   type Secret,
   type ServiceAccount,
   TesseraError,
@@ -31,14 +32,17 @@ export class MemoryRegistry implements Registry {
   readonly secrets = new MemoryResource<Secret>(definitions.secrets, this.#revision);
   readonly serviceAccounts = new MemoryResource<ServiceAccount>(definitions.serviceAccounts, this.#revision);
   readonly leases = new MemoryResource<Lease>(definitions.leases, this.#revision);
+  readonly podDisruptionBudgets = new MemoryResource<PodDisruptionBudget>(definitions.podDisruptionBudgets, this.#revision);
 
   get revision(): number {
     return this.#revision.value;
   }
 
   all(): readonly RegisteredResource[] {
-    const { pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases } = this;
-    return [pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases].map((each) => each as unknown as RegisteredResource);
+    const { pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases, podDisruptionBudgets } = this;
+    return [pods, nodes, namespaces, configMaps, secrets, serviceAccounts, leases, podDisruptionBudgets].map(
+      (each) => each as unknown as RegisteredResource,
+    );
   }
 }
 
