@@ -93,22 +93,58 @@ scenario("kill -9 of a pod's shim: its containers end, and the pod runs again", 
   assert.equal((await cluster.kubectlOk(["exec", "orphan", "--", "sh", "-c", "ps | grep -c '[s]leep 1000'"])).trim(), "1");
 });
 
+scenario("kill -9 of shims while pods are created and deleted: each runs once, or is gone", async (cluster) => {
+  const old = ["old-1", "old-2", "old-3"];
+  const fresh = ["new-1", "new-2", "new-3", "new-4", "new-5"];
+  const make = (names: readonly string[]) =>
+    cluster.apply(...names.map((name) => shellPod(name, "exec sleep 1000", { pod: { nodeName: "node-1" } })));
+  await make(old);
+  await cluster.waitReady(...old);
+  const agent = await pidOf("node-1 agent");
+  let isBusy = true;
+  const busy = Promise.all([
+    make(fresh),
+    cluster.kubectlOk(["delete", "pod", ...old, "--grace-period=1", "--timeout=60s"], { timeoutMs: 70_000 }),
+  ]).finally(() => {
+    isBusy = false;
+  });
+  // Whichever comes up, at whatever it is just then; not so often that back-offs grow long.
+  const killed = new Set<number>();
+  while (isBusy && killed.size < 8) {
+    for (const pid of findShims(agent)) {
+      if (killed.has(pid) || killed.size >= 8) continue;
+      killed.add(pid);
+      process.kill(pid, "SIGKILL");
+    }
+    await new Promise((resume) => setTimeout(resume, 5));
+  }
+  await busy;
+  assert.ok(killed.size > 0);
+  await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=90s", ...fresh.map((name) => `pod/${name}`)], {
+    timeoutMs: 100_000,
+  });
+  for (const name of fresh)
+    assert.equal((await cluster.kubectlOk(["exec", name, "--", "sh", "-c", "ps | grep -c '[s]leep 1000'"])).trim(), "1");
+});
+
 /** The shim of a pod by its command line, among the processes of the agent's PID namespace. */
 function findShim(agentPid: number, podUid: string): number {
+  const [pid] = findShims(agentPid, podUid);
+  if (pid === undefined) throw new Error(`no shim of pod ${podUid} beside agent ${agentPid}`);
+  return pid;
+}
+
+function findShims(agentPid: number, word = ""): number[] {
   const namespace = pidNamespace(agentPid);
-  for (const pid of processIds()) {
+  return processIds().filter((pid) => {
     try {
-      if (
-        pidNamespace(pid) === namespace &&
-        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("tessera-shim") &&
-        readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(podUid)
-      )
-        return pid;
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      return command.startsWith("tessera-shim") && command.includes(word) && pidNamespace(pid) === namespace;
     } catch {
       // The process ended while it was looked at.
+      return false;
     }
-  }
-  throw new Error(`no shim of pod ${podUid} beside agent ${agentPid}`);
+  });
 }
 
 function pidNamespace(pid: number): string {

@@ -122,6 +122,23 @@ scenario("a pod that fits nowhere says why, per node, and is placed when somethi
   assert.match(await cluster.kubectlOk(["describe", "pod", "huge"]), /FailedScheduling/);
 });
 
+scenario("a pod whose port is taken waits, says so, and runs when it is free", async (cluster) => {
+  const withPort = (name: string) =>
+    shellPod(name, "exec sleep 1000", {
+      container: { ports: [{ containerPort: 80, hostPort: 28_080 }] },
+      pod: { nodeSelector: { "kubernetes.io/hostname": "node-1" } },
+    });
+  await cluster.apply(withPort("first"));
+  await cluster.waitReady("first");
+  await cluster.apply(withPort("second"));
+  await until("the second pod says what it waits for", async () => {
+    const scheduled = (await cluster.getPod("second")).status.conditions?.find(({ type }) => type === "PodScheduled");
+    return /free ports/.test(scheduled?.message ?? "") ? true : undefined;
+  });
+  await cluster.kubectlOk(["delete", "pod", "first"]);
+  await cluster.waitReady("second");
+});
+
 scenario("a node selector that no node satisfies is satisfied by a label", async (cluster) => {
   await cluster.apply(shellPod("picky", "exec sleep 1000", { pod: { nodeSelector: { [`disk-${cluster.namespace}`]: "fast" } } }));
   await until("the refusal", async () =>
