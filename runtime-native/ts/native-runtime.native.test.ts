@@ -203,7 +203,11 @@ test("the shim's socket is a file that only root may open, never an abstract one
   assert.equal(statSync(join(node.runDir, spec.id, "shim.sock")).mode & 0o777, 0o600);
   const sockets = readFileSync(`/proc/${pid}/net/unix`, "utf8").split("\n");
   assert.ok(sockets.some((line) => line.endsWith(`${spec.id}/shim.sock`)));
-  assert.ok(!sockets.some((line) => / @.*(tessera|shim)/.test(line)));
+  // Those of development clusters are locks.
+  assert.deepEqual(
+    sockets.filter((line) => / @(?!tessera-dev\/).*(tessera|shim)/.test(line)),
+    [],
+  );
   const script = `require("net").connect(${JSON.stringify(join(node.runDir, spec.id, "shim.sock"))}).on("data", () => process.exit(9)).on("error", () => process.exit(3)).on("close", () => process.exit(4)).write(Buffer.from("000000000100000001000000", "hex"))`;
   assert.throws(
     () => execFileSync("setpriv", ["--reuid", "65534", "--clear-groups", process.execPath, "-e", script]),
