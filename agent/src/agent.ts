@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import type { ChannelCredentials } from "@grpc/grpc-js";
-import type { ConfigMap, NodeStatus, Pod, Secret } from "@tessera/proto";
+import type { CarriedServiceAccountToken, NodeStatus, Pod } from "@tessera/proto";
 import type { ControlMessage, Hello, Peer, ReferencedObject, Welcome } from "@tessera/proto/node";
 import type { HostFiles, NodeNetwork, PeerNode, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
@@ -14,7 +14,9 @@ import { AddressPool } from "./network/addresses.ts";
 import { readNetworkFile, writeNetworkFile } from "./network/network-file.ts";
 import { PodNetworks } from "./network/pod-networks.ts";
 import type { NodeFacts } from "./node-facts.ts";
-import { isReferencedKind, keyOf, ReferencedObjects } from "./objects/referenced-objects.ts";
+import { podTokens } from "./objects/pod-references.ts";
+import { isReferencedKind, keyOf, type ReferencedContent, ReferencedObjects } from "./objects/referenced-objects.ts";
+import { TokenRenewal } from "./objects/token-renewal.ts";
 import { dataPaths } from "./paths.ts";
 import type { PodEvent, PodReports } from "./pod/dependencies.ts";
 import { Pods } from "./pod/pods.ts";
@@ -70,6 +72,7 @@ export class Agent {
   readonly #streams: Streams;
   readonly #usage: UsageSampler;
   readonly #diskGuard: DiskGuard;
+  readonly #tokens: TokenRenewal;
   readonly #networkPath: string;
   #peers: readonly PeerNode[] = [];
   #cidrs: { podCidr: string; clusterCidr: string } | undefined;
@@ -93,6 +96,11 @@ export class Agent {
     const { runtime, hostFiles, images, clock, log, node, dataDir } = parts;
     const paths = dataPaths(dataDir);
     this.#networkPath = paths.network;
+    this.#tokens = new TokenRenewal({
+      clock,
+      random: parts.random,
+      request: ({ namespace, name }) => this.#outbox.refreshToken({ namespace, name }),
+    });
     this.#addresses = new AddressPool(paths.addresses);
     this.#networks = new PodNetworks({ network: parts.network, clock, log, onChange: () => this.#networkChanged() });
     this.#pods = new Pods({
@@ -161,6 +169,7 @@ export class Agent {
       await session.run(signal);
       await renewing;
     } finally {
+      this.#tokens.stop();
       await this.#usage.stop();
       await this.#diskGuard.stop();
       await this.#pods.stop();
@@ -262,7 +271,8 @@ export class Agent {
   #takeObject({ kind, namespace, name, object }: ReferencedObject): void {
     if (!isReferencedKind(kind)) return;
     const key = { kind, namespace, name };
-    const parsed = object === undefined ? undefined : (JSON.parse(object.toString()) as ConfigMap | Secret);
+    const parsed = object === undefined ? undefined : (JSON.parse(object.toString()) as ReferencedContent);
+    if (kind === "ServiceAccountToken" && !this.#tokens.received(key, parsed as CarriedServiceAccountToken | undefined)) return;
     if (this.#objects.set(key, parsed)) this.#pods.objectsChanged(new Set([keyOf(key)]));
   }
 
@@ -312,7 +322,13 @@ export class Agent {
     const { clock } = this.#parts;
     return {
       status: (want, status) => this.#outbox.status(nameOf(want), status),
-      gone: (want) => this.#outbox.gone(nameOf(want)),
+      gone: (want) => {
+        for (const key of podTokens(want.pod)) {
+          this.#tokens.forget(key);
+          this.#objects.forget(key);
+        }
+        this.#outbox.gone(nameOf(want));
+      },
       imagesChanged: () => void this.#reportNode(),
       event: (want, event: PodEvent) =>
         this.#outbox.event({ kind: "Pod", ...nameOf(want), ...event, time: new Date(clock.now()).toISOString() }),

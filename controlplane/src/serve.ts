@@ -94,6 +94,7 @@ async function runControlPlane({ settings, certificates, ports, etcd, natsUrl, l
     log: log.child({ part: "nodes" }),
     settings: { listen: settings.nodeListen, clusterCidr: settings.clusterCidr, nodeCidrBits: settings.nodeCidrBits },
     tls: serverTls(certificates),
+    serviceAccountTokens,
     certifyNode: (name, request) =>
       certificates.pki.authority.sign(request, { ...nodeCertificate(name), lifetimeMs: settings.nodeCertificateLifetimeMs }),
   });

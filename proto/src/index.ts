@@ -34,5 +34,11 @@ export { type GroupVersion, groupVersionPath, openApiV3, openApiV3Index } from "
 export { decodeProtobuf, protobufContentType } from "./schema/protobuf.ts";
 export type { FieldSchema, GroupVersionKind, KindSchema, ObjectSchema, PatchStrategy, ScalarType, ValueSchema } from "./schema/schema.ts";
 export { suggest } from "./schema/suggest.ts";
+export {
+  type CarriedServiceAccountToken,
+  parseServiceAccountTokenName,
+  type ServiceAccountTokenRequest,
+  serviceAccountTokenName,
+} from "./service-account-token-name.ts";
 export { tellServiceManagerReady } from "./service-manager.ts";
 export { VERSION } from "./version.ts";

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { until } from "../harness/cluster.ts";
 import { scenario, shellPod } from "../harness/scenario.ts";
 
@@ -52,14 +55,48 @@ scenario("one volume is projected from a ConfigMap, a Secret and the pod itself,
   assert.equal((await cluster.getPod("all")).status.containerStatuses?.[0]?.restartCount, 0);
 });
 
-scenario("a token of a service account is refused, and the refusal says what there is", async (cluster) => {
-  const volumes = [{ name: "token", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }];
-  const { code, stderr } = await cluster.kubectl(["create", "-f", "-"], {
-    input: JSON.stringify(shellPod("token", "true", { pod: { volumes } })),
-  });
-  assert.equal(code, 1);
-  assert.match(
-    stderr,
-    /sources\[0\]\.serviceAccountToken: Forbidden: .*not supported yet; supported are configMap, secret and downwardAPI/,
+scenario("a pod has a token that says who it is, for as long as it lives", async (cluster) => {
+  const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+  const script = "trap 'exit 0' TERM; sleep 1000 & wait";
+  const builder = { serviceAccountName: "builder", securityContext: { runAsUser: 1000 } };
+  await cluster.apply({ apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "builder" } });
+  await cluster.apply(
+    shellPod("plain", script),
+    shellPod("built", script, { pod: builder }),
+    shellPod("bare", script, { pod: { automountServiceAccountToken: false } }),
   );
+  await cluster.waitReady("plain", "built", "bare");
+  const shell = async (pod: string, command: string) =>
+    (await cluster.kubectlOk(["exec", pod, "--", "sh", "-c", `cd ${folder}; ${command}`])).trim();
+
+  assert.equal(await shell("built", "cat namespace; stat -Lc ' %a %u' token"), `${cluster.namespace} 600 1000`);
+  assert.equal(await shell("plain", "stat -Lc '%a %u' token"), "644 0");
+  assert.match(await shell("built", `grep ${folder} /proc/mounts`), /^tmpfs \S+ tmpfs ro,/);
+  assert.equal((await cluster.kubectl(["exec", "bare", "--", "ls", folder])).code, 1);
+
+  // What a program in the pod would do, with nothing but what it finds there.
+  const view = JSON.parse(await cluster.kubectlOk(["config", "view", "--minify", "-o", "json"])) as {
+    clusters: { cluster: { server: string } }[];
+  };
+  const directory = await mkdtemp(join(tmpdir(), "tessera-token-"));
+  try {
+    const ca = join(directory, "ca.crt");
+    await writeFile(ca, await shell("built", "cat ca.crt"));
+    const access = [
+      `--server=${view.clusters[0]?.cluster.server}`,
+      `--certificate-authority=${ca}`,
+      `--token=${await shell("built", "cat token")}`,
+    ];
+    const asPod = (...args: string[]) => cluster.kubectl([...access, ...args], { env: { KUBECONFIG: "/dev/null" } });
+    const whoami = await asPod("auth", "whoami");
+    assert.match(whoami.stdout, new RegExp(`Username +system:serviceaccount:${cluster.namespace}:builder\n`), whoami.stderr);
+    assert.match(whoami.stdout, /pod-name +\[built\]/);
+    assert.match((await asPod("get", "secrets")).stderr, /Forbidden.*service accounts may only discover/);
+    await cluster.kubectlOk(["delete", "pod", "built"]);
+    assert.match((await asPod("auth", "whoami")).stderr, /Unauthorized|must be logged in/);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+  const lost = JSON.stringify(shellPod("lost", script, { pod: { serviceAccountName: "nobody" } }));
+  assert.match((await cluster.kubectl(["create", "-f", "-"], { input: lost })).stderr, /serviceaccount "nobody" not found/);
 });

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ConfigMap, Secret } from "@tessera/proto";
+import type { CarriedServiceAccountToken, ConfigMap, Secret } from "@tessera/proto";
 
 /** What is known of an object that pods of this node name. */
 export type Lookup<T> =
@@ -9,7 +9,11 @@ export type Lookup<T> =
 export interface ReferencedKinds {
   ConfigMap: ConfigMap;
   Secret: Secret;
+  /** A token of a pod's service account; its name is made by `serviceAccountTokenName`. */
+  ServiceAccountToken: CarriedServiceAccountToken;
 }
+
+export type ReferencedContent = ReferencedKinds[keyof ReferencedKinds];
 
 export interface ObjectKey {
   readonly kind: keyof ReferencedKinds;
@@ -17,9 +21,9 @@ export interface ObjectKey {
   readonly name: string;
 }
 
-/** The ConfigMaps and Secrets that pods of this node name, as the control plane sent them last. Only in memory: a Secret is never on disk. */
+/** The ConfigMaps, Secrets and tokens that pods of this node name, as the control plane sent them last. Only in memory: no secret is ever on disk. */
 export class ReferencedObjects {
-  readonly #objects = new Map<string, Lookup<ConfigMap | Secret>>();
+  readonly #objects = new Map<string, Lookup<ReferencedContent>>();
 
   get<K extends keyof ReferencedKinds>(kind: K, namespace: string, name: string): Lookup<ReferencedKinds[K]> {
     const found = this.#objects.get(keyOf({ kind, namespace, name }));
@@ -28,11 +32,15 @@ export class ReferencedObjects {
   }
 
   /** Returns whether anything changed that a pod can see: a new version alone, as new encryption keys make of every Secret, is nothing. */
-  set(key: ObjectKey, object: ConfigMap | Secret | undefined): boolean {
+  set(key: ObjectKey, object: ReferencedContent | undefined): boolean {
     const before = this.#objects.get(keyOf(key));
     this.#objects.set(keyOf(key), object === undefined ? { is: "absent" } : { is: "present", object });
     if (before?.is === "present") return object === undefined || !isDeepStrictEqual(contentOf(before.object), contentOf(object));
     return before?.is !== "absent" || object !== undefined;
+  }
+
+  forget(key: ObjectKey): void {
+    this.#objects.delete(keyOf(key));
   }
 
   /** Forgets what no pod names any more. */
@@ -42,7 +50,9 @@ export class ReferencedObjects {
   }
 }
 
-function contentOf({ metadata: _, ...content }: ConfigMap | Secret) {
+function contentOf(object: ReferencedContent): object {
+  if ("token" in object) return object;
+  const { metadata: _, ...content } = object;
   return content;
 }
 
@@ -52,5 +62,5 @@ export function keyOf({ kind, namespace, name }: ObjectKey): string {
 
 /** Narrows a kind's name as it arrives from outside. */
 export function isReferencedKind(kind: string): kind is keyof ReferencedKinds {
-  return kind === "ConfigMap" || kind === "Secret";
+  return kind === "ConfigMap" || kind === "Secret" || kind === "ServiceAccountToken";
 }

@@ -146,7 +146,7 @@ export class PodWorker {
     const names = (references: readonly ObjectKey[]) => references.some((key) => keys.has(keyOf(key)));
     if (!names(podReferences(this.#want.pod))) return;
     for (const volume of this.#want.pod.spec?.volumes ?? []) {
-      if (names(volumeReferences(volume, this.#want.namespace))) this.#state.noteVolumeChanged(volume.name ?? "");
+      if (names(volumeReferences(volume, this.#want.pod))) this.#state.noteVolumeChanged(volume.name ?? "");
     }
     this.poke("objects");
   }

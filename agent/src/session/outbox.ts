@@ -1,5 +1,5 @@
 import type { PodStatus } from "@tessera/proto";
-import type { EventReport, NodeMessage, UsageReport } from "@tessera/proto/node";
+import type { EventReport, NodeMessage, RefreshToken, UsageReport } from "@tessera/proto/node";
 import { keepNewest } from "./bounded.ts";
 
 /** What names a pod in messages. */
@@ -24,6 +24,7 @@ export class Outbox {
   #nodeStatus: Buffer | undefined;
   #events: EventReport[] = [];
   #refusals: NodeMessage[] = [];
+  readonly #tokens = new Map<string, RefreshToken>();
   #usage: UsageReport | undefined;
   #dropped = 0;
   #listener: (() => void) | undefined;
@@ -69,6 +70,12 @@ export class Outbox {
     this.#listener?.();
   }
 
+  /** Asks for another token. */
+  refreshToken(token: RefreshToken): void {
+    this.#tokens.set(`${token.namespace}/${token.name}`, token);
+    this.#listener?.();
+  }
+
   /**
    * A new session has heard nothing yet: every status is said again. Refusals were answers to the session before, and what was used then is
    * of no interest now.
@@ -76,6 +83,8 @@ export class Outbox {
   restart(): void {
     for (const uid of this.#statuses.keys()) this.#pending.add(uid);
     this.#refusals = [];
+    // Each session brings all tokens by itself.
+    this.#tokens.clear();
     this.#usage = undefined;
   }
 
@@ -96,6 +105,10 @@ export class Outbox {
       const status = this.#nodeStatus;
       this.#nodeStatus = undefined;
       return { message: { $case: "nodeStatus", value: { status } } };
+    }
+    for (const [key, value] of this.#tokens) {
+      this.#tokens.delete(key);
+      return { message: { $case: "refreshToken", value } };
     }
     const event = this.#events.shift();
     if (event !== undefined) return { message: { $case: "event", value: event } };

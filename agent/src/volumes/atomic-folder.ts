@@ -17,14 +17,24 @@ const NEXT = "..data_next";
  */
 export async function replaceContent(folder: string, files: readonly ContentFile[], gid: number | undefined): Promise<boolean> {
   const generation = `..${fingerprint(files, gid)}`;
+  const names = new Set(files.map((file) => topName(file.path)));
+  if ((await readdir(folder)).length === 0) {
+    // A pod waits for this: nothing is there to be replaced or cleared up, and what does not depend on each other is done side by side.
+    await writeGeneration(join(folder, generation), files, gid);
+    await symlink(generation, join(folder, CURRENT));
+    await Promise.all([...names].map((name) => symlink(join(CURRENT, name), join(folder, name))));
+    return true;
+  }
   const changed = (await currentGeneration(folder)) !== generation;
   if (changed) {
+    // Left over from a crash before the change: it may be half written.
+    await rm(join(folder, generation), { recursive: true, force: true });
     await writeGeneration(join(folder, generation), files, gid);
     await rm(join(folder, NEXT), { force: true });
     await symlink(generation, join(folder, NEXT));
     await rename(join(folder, NEXT), join(folder, CURRENT));
   }
-  await linkNames(folder, new Set(files.map((file) => topName(file.path))), generation);
+  await linkNames(folder, names, generation);
   return changed;
 }
 
@@ -40,17 +50,19 @@ export async function currentGeneration(folder: string): Promise<string | undefi
 }
 
 async function writeGeneration(path: string, files: readonly ContentFile[], gid: number | undefined): Promise<void> {
-  // Left over from a crash before the change: it may be half written.
-  await rm(path, { recursive: true, force: true });
-  await mkdir(path);
-  await chmod(path, 0o755);
-  for (const file of files) {
-    const target = join(path, file.path);
-    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-    await writeFile(target, file.data, { mode: 0o600 });
-    if (gid !== undefined) await lchown(target, 0, gid);
-    await chmod(target, gid === undefined ? file.mode : file.mode | 0o440);
-  }
+  await mkdir(path, { mode: 0o755 });
+  await Promise.all(files.map((file) => writeContentFile(path, file, gid)));
+}
+
+async function writeContentFile(folder: string, file: ContentFile, gid: number | undefined): Promise<void> {
+  const target = join(folder, file.path);
+  if (file.path.includes("/")) await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+  const isOwned = gid !== undefined || file.uid !== undefined;
+  const mode = gid === undefined ? file.mode : file.mode | 0o440;
+  await writeFile(target, file.data, { mode: isOwned ? 0o600 : mode });
+  if (isOwned) await lchown(target, file.uid ?? 0, gid ?? 0);
+  // The agent's umask of 022 takes the right to write from group and others.
+  if (isOwned || (mode & 0o022) !== 0) await chmod(target, mode);
 }
 
 async function linkNames(folder: string, names: ReadonlySet<string>, generation: string): Promise<void> {
@@ -75,7 +87,7 @@ function topName(path: string): string {
 function fingerprint(files: readonly ContentFile[], gid: number | undefined): string {
   const hash = createHash("sha256").update(`${gid ?? ""}\0`);
   for (const file of [...files].sort((a, b) => (a.path < b.path ? -1 : 1))) {
-    hash.update(`${file.path}\0${file.mode}\0${file.data.length}\0`).update(file.data);
+    hash.update(`${file.path}\0${file.mode}\0${file.uid ?? 0}\0${file.data.length}\0`).update(file.data);
   }
   return hash.digest("hex").slice(0, 32);
 }

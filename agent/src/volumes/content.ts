@@ -4,6 +4,8 @@ import {
   type KeyToPath,
   type Pod,
   type Secret,
+  type ServiceAccountTokenProjection,
+  serviceAccountTokenName,
   TesseraError,
   type Volume,
   type VolumeProjection,
@@ -17,6 +19,8 @@ export interface ContentFile {
   readonly path: string;
   readonly data: Uint8Array;
   readonly mode: number;
+  /** Whose it is; undefined: root's. */
+  readonly uid?: number;
 }
 
 export interface ContentInputs {
@@ -56,7 +60,7 @@ function sourcesOf(volume: Volume): Source[] {
 }
 
 function sourceFiles({ projection, mode }: Source, inputs: ContentInputs): ContentFile[] {
-  const { configMap, secret, downwardAPI } = projection;
+  const { configMap, secret, downwardAPI, serviceAccountToken } = projection;
   const namespace = inputs.pod.metadata?.namespace ?? "";
   if (configMap !== undefined) {
     const name = configMap.name ?? "";
@@ -71,8 +75,35 @@ function sourceFiles({ projection, mode }: Source, inputs: ContentInputs): Conte
     return keyedFiles(secretData(found.object), secret.items, mode, `secret "${name}"`, secret.optional ?? false);
   }
   if (downwardAPI !== undefined) return (downwardAPI.items ?? []).map((item) => downwardFile(item, mode, inputs));
+  if (serviceAccountToken !== undefined) return tokenFile(serviceAccountToken, mode, inputs);
   const kind = Object.keys(projection)[0] ?? "nothing";
   throw new TesseraError("Invalid", `a projected volume of ${kind} is not supported yet`);
+}
+
+/** A token is for the user of the containers alone where that is one, and the group of the volumes. */
+function tokenFile(projection: ServiceAccountTokenProjection, mode: number, { pod, objects }: ContentInputs): ContentFile[] {
+  const { namespace = "", uid = "" } = pod.metadata ?? {};
+  const found = objects.get("ServiceAccountToken", namespace, serviceAccountTokenName(uid, projection));
+  if (found.is !== "present") {
+    return missing(found.is, `a token of service account "${pod.spec?.serviceAccountName ?? ""}"`, false);
+  }
+  const owner = soleUser(pod);
+  const isPrivate = owner !== undefined || pod.spec?.securityContext?.fsGroup !== undefined;
+  return [
+    {
+      path: projection.path ?? "",
+      data: Buffer.from(found.object.token),
+      mode: isPrivate ? 0o600 : mode & MODE_BITS,
+      ...(owner === undefined ? {} : { uid: owner }),
+    },
+  ];
+}
+
+/** The user that all containers of the pod run as, when the pod says so. */
+function soleUser({ spec }: Pod): number | undefined {
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? []), ...(spec?.ephemeralContainers ?? [])];
+  const users = new Set(containers.map(({ securityContext }) => securityContext?.runAsUser ?? spec?.securityContext?.runAsUser));
+  return users.size === 1 ? [...users][0] : undefined;
 }
 
 function missing(is: "unknown" | "absent", what: string, optional: boolean): ContentFile[] {
@@ -130,8 +161,12 @@ function checkPath(path: string): void {
 }
 
 /** The objects that a volume is made from. */
-export function volumeReferences(volume: Volume, namespace: string): ObjectKey[] {
+export function volumeReferences(volume: Volume, { metadata }: Pick<Pod, "metadata">): ObjectKey[] {
+  const { namespace = "", uid = "" } = metadata ?? {};
   return sourcesOf(volume).flatMap(({ projection }): ObjectKey[] => {
+    if (projection.serviceAccountToken !== undefined) {
+      return [{ kind: "ServiceAccountToken", namespace, name: serviceAccountTokenName(uid, projection.serviceAccountToken) }];
+    }
     if (projection.configMap?.name) return [{ kind: "ConfigMap", namespace, name: projection.configMap.name }];
     return projection.secret?.name ? [{ kind: "Secret", namespace, name: projection.secret.name }] : [];
   });

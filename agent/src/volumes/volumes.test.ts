@@ -144,10 +144,36 @@ describe("volumes", () => {
     assert.equal(await readFile(join(source, "both"), "utf8"), "secret");
     assert.equal(await readFile(join(source, "labels"), "utf8"), 'app="web"');
     await refused(
-      { projected: { sources: [{ serviceAccountToken: { path: "token" } }] } },
+      { projected: { sources: [{ clusterTrustBundle: { path: "ca" } }] } },
       "Invalid",
-      /serviceAccountToken is not supported yet/,
+      /clusterTrustBundle is not supported yet/,
     );
+  });
+
+  it("hold a token in memory, for the user of the containers and the pod's group alone", async () => {
+    const volume = { projected: { defaultMode: 0o644, sources: [{ serviceAccountToken: { path: "token", expirationSeconds: 3607 } }] } };
+    await refused(volume, "ServiceUnavailable", /a token of service account ".*" is not here yet/);
+    const key = { kind: "ServiceAccountToken", namespace: "default", name: "uid-a/3607/" } as const;
+    objects.set(key, undefined);
+    await refused(volume, "NotFound", /a token of service account ".*" not found/);
+    const give = (token: string) => objects.set(key, { token, lifetimeSeconds: 3607, accountUid: "u" });
+    assert.equal(give("one"), true);
+    assert.equal(give("one"), false);
+    const look = async (spec: object) => {
+      const { source } = await setUp(volume, spec);
+      assert.ok(hostFiles.mounted.has(source));
+      const { mode, uid, gid } = await stat(join(source, "token"));
+      return [(mode & 0o777).toString(8), uid, gid];
+    };
+    assert.deepEqual(await look({}), ["644", 0, 0]);
+    assert.deepEqual(await look({ securityContext: { fsGroup: 2000 } }), ["640", 0, 2000]);
+    assert.deepEqual(await look({ securityContext: { runAsUser: 1000 } }), ["600", 1000, 0]);
+    assert.deepEqual(await look({ securityContext: { runAsUser: 1000, fsGroup: 2000 } }), ["640", 1000, 2000]);
+    const two = [container("a"), { ...container("b"), securityContext: { runAsUser: 7 } }];
+    assert.deepEqual(await look({ securityContext: { runAsUser: 1000 }, containers: two }), ["644", 0, 0]);
+    give("two");
+    const { source } = await setUp(volume);
+    assert.equal(await readFile(join(source, "token"), "utf8"), "two");
   });
 
   it("refuse paths that lead out of the volume, and volumes of kinds that are not there yet", async () => {

@@ -67,7 +67,9 @@ export class Volumes {
   async #setUpContent({ pod, volume, folder, facts }: VolumeRequest, kind: VolumeKind): Promise<PreparedVolume> {
     const path = volumePath(folder, kind, volume);
     const prepared = { source: path, readOnly: true };
-    const hasSecret = kind === "secret" || (volume.projected?.sources ?? []).some((source) => source.secret !== undefined);
+    const hasSecret =
+      kind === "secret" ||
+      (volume.projected?.sources ?? []).some((source) => source.secret !== undefined || source.serviceAccountToken !== undefined);
     let files: ReturnType<typeof volumeContent>;
     try {
       files = volumeContent(volume, { pod, facts, objects: this.#objects });
@@ -80,8 +82,7 @@ export class Volumes {
     await mkdir(path, { recursive: true, mode: 0o700 });
     if (hasSecret && !(await isMountPoint(path))) {
       await this.#hostFiles.mountTmpfs(path, { sizeBytes: SECRET_TMPFS_BYTES, mode: 0o755 });
-    }
-    await chmod(path, 0o755);
+    } else await chmod(path, 0o755);
     await replaceContent(path, files, pod.spec?.securityContext?.fsGroup);
     return prepared;
   }

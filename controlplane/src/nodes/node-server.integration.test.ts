@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { connect } from "node:tls";
 import { status } from "@grpc/grpc-js";
-import type { Pod } from "@tessera/proto";
+import type { CarriedServiceAccountToken, Pod } from "@tessera/proto";
 import { CertificateAuthority } from "../auth/certificate-authority.ts";
 import { type PodBuilder, pod } from "../controllers/testing/builders.ts";
 import { eventually, ManualClock } from "../controllers/testing/fakes.ts";
@@ -316,6 +316,49 @@ describe("pods of a node", () => {
     );
     assert.equal(session.assigned()[0]?.metadata?.uid, created.metadata?.uid);
     assert.equal(session.assigned()[0]?.metadata?.resourceVersion, current(created)?.metadata?.resourceVersion);
+  });
+
+  test("a token comes with its pod, to its node alone, and anew when it is asked for", async () => {
+    await using nodes = await plane.serve();
+    const [a, b, account] = [fresh("a"), fresh("b"), fresh("account")];
+    const [session, other] = [await (await nodes.agent(a)).join(a), await (await nodes.agent(b)).join(b)];
+    await plane.registry.serviceAccounts.create({ metadata: { name: account, namespace: "default" } });
+    const created = await create(
+      pod(fresh("web"))
+        .on(a)
+        .with(({ spec }) => {
+          spec.serviceAccountName = account;
+          spec.automountServiceAccountToken = true;
+        }),
+    );
+    await session.received("assignPod");
+    const tokens = (of = session) => of.all("referencedObject").filter(({ kind }) => kind === "ServiceAccountToken");
+    const carried = (index: number) => JSON.parse(tokens()[index]?.object?.toString() ?? "null") as CarriedServiceAccountToken | null;
+    const name = `${created.metadata?.uid}/3607/`;
+    assert.deepEqual(
+      tokens().map((each) => each.name),
+      [name],
+    );
+    assert.equal(carried(0)?.lifetimeSeconds, 3607);
+    const claims = JSON.parse(Buffer.from(carried(0)?.token.split(".")[1] ?? "", "base64url").toString());
+    assert.equal(claims.sub, `system:serviceaccount:default:${account}`);
+    assert.deepEqual(claims["kubernetes.io"].pod, { name: created.metadata?.name, uid: created.metadata?.uid });
+    assert.equal(claims["kubernetes.io"].node.name, a);
+
+    session.send({ $case: "refreshToken", value: { namespace: "default", name } });
+    await eventually("there is another one", () => tokens().length === 2);
+    assert.notEqual(carried(1)?.token, carried(0)?.token);
+    // Neither another node nor another name gets any.
+    other.send({ $case: "refreshToken", value: { namespace: "default", name } });
+    session.send({ $case: "refreshToken", value: { namespace: "default", name: `${created.metadata?.uid}/360000/` } });
+    session.send({ $case: "refreshToken", value: { namespace: "default", name: "nonsense" } });
+    await plane.registry.serviceAccounts.remove("default", account);
+    await plane.registry.serviceAccounts.create({ metadata: { name: account, namespace: "default" } });
+    await eventually("an account of the same name has tokens of its own", () => tokens().length === 3);
+    assert.notEqual(carried(2)?.accountUid, carried(0)?.accountUid);
+    const marker = await create(pod(fresh("marker")).on(b));
+    await other.received("assignPod", ({ pod: bytes }) => JSON.parse(bytes.toString()).metadata.uid === marker.metadata?.uid);
+    assert.deepEqual(tokens(other), []);
   });
 
   test("changes of a Secret reach only nodes with a pod that names it, and also its coming and its end", async () => {

@@ -10,6 +10,7 @@ import {
   type RenewedCertificate,
 } from "@tessera/proto/node";
 import type { Logger } from "pino";
+import type { ServiceAccountTokens } from "../auth/service-account-tokens.ts";
 import type { Clock } from "../controllers/clock.ts";
 import type { ControlLoop } from "../controllers/control-loop.ts";
 import type { EventSink } from "../events/events.ts";
@@ -28,6 +29,7 @@ import type { NodeStream, NodeStreams } from "./node-streams.ts";
 import { PodCidrs } from "./pod-cidrs.ts";
 import { type PodChange, PodIndex } from "./pod-index.ts";
 import { PodReports } from "./pod-reports.ts";
+import { PodTokens } from "./pod-tokens.ts";
 import { type Reference, type ReferenceKind, referenceKey } from "./references.ts";
 import { RenewableCredentials, type ServerTls } from "./renewable-credentials.ts";
 import { refuseCall, StreamBroker, type StreamCall } from "./stream-broker.ts";
@@ -73,6 +75,7 @@ export interface NodeServerDependencies {
   readonly settings: NodeServerSettings;
   /** PEM. `ca` signs the certificates of nodes; `cert` and `key` are this server's own, with the names that agents dial. */
   readonly tls: ServerTls;
+  readonly serviceAccountTokens: Pick<ServiceAccountTokens, "issue">;
   /** Signs a request of a node for another certificate in its name (both PEM). */
   readonly certifyNode: (nodeName: string, signingRequest: string) => Promise<string>;
 }
@@ -90,6 +93,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
   readonly #registrar: NodeRegistrar;
   readonly #reports: PodReports;
   readonly #messages: NodeMessages;
+  readonly #podTokens: PodTokens;
   readonly #leases: NodeLeases;
   readonly #health: NodeHealth;
   readonly #credentials: RenewableCredentials;
@@ -101,6 +105,11 @@ export class NodeServer implements ControlLoop, NodeStreams {
     const { registry, store, events, usage, log, clock, settings } = deps;
     const hasSession = (node: string) => this.#sessions.has(node);
     this.#pods = new PodIndex((node, uid, change) => this.#onPodChange(node, uid, change));
+    this.#podTokens = new PodTokens({
+      pods: this.#pods,
+      serviceAccounts: registry.serviceAccounts.cache,
+      tokens: deps.serviceAccountTokens,
+    });
     this.#streams = new StreamBroker({ clock, timeoutMs: settings.streamTimeoutMs ?? 10_000 });
     const { clusterCidr, nodeCidrBits } = settings;
     const podCidrs = new PodCidrs({ store, nodes: registry.nodes.cache, clock, clusterCidr, nodeCidrBits });
@@ -194,12 +203,15 @@ export class NodeServer implements ControlLoop, NodeStreams {
   }
 
   #subscribe(): (() => void)[] {
-    const { pods, nodes, configMaps, secrets } = this.#deps.registry;
+    const { pods, nodes, configMaps, secrets, serviceAccounts } = this.#deps.registry;
     return [
       pods.cache.onChange((event) => this.#pods.apply(event)),
       nodes.cache.onChange((event) => this.#onNode(event)),
       configMaps.cache.onChange(({ object }) => this.#onReferenced("ConfigMap", object)),
       secrets.cache.onChange(({ object }) => this.#onReferenced("Secret", object)),
+      serviceAccounts.cache.onChange(({ type, object }) => {
+        if (type === "ADDED") for (const session of this.#sessions.values()) session.accountAdded(object.namespace, object.name);
+      }),
     ];
   }
 
@@ -222,6 +234,12 @@ export class NodeServer implements ControlLoop, NodeStreams {
   #onReferenced(kind: ReferenceKind, { namespace, name }: { namespace: string; name: string }): void {
     const reference: Reference = { kind, namespace, name };
     for (const node of this.#pods.nodesNaming(referenceKey(reference))) this.#sessions.get(node)?.referenceChanged(reference);
+  }
+
+  #referenced({ kind, namespace, name }: Reference, node: string): Buffer | undefined {
+    const { registry } = this.#deps;
+    if (kind === "ServiceAccountToken") return this.#podTokens.make(node, name);
+    return (kind === "Secret" ? registry.secrets : registry.configMaps).cache.get(namespace, name)?.bytes;
   }
 
   #onNode({ type, object, previous }: CacheEvent<Node>): void {
@@ -285,7 +303,10 @@ export class NodeServer implements ControlLoop, NodeStreams {
     call.on("data", (message: NodeMessage) => {
       try {
         if (session) {
-          if (!session.ended) this.#messages.handle(session.nodeName, message);
+          if (session.ended) return;
+          const { message: said } = message;
+          if (said?.$case === "refreshToken") session.referenceChanged({ kind: "ServiceAccountToken", ...said.value });
+          else this.#messages.handle(session.nodeName, message);
           return;
         }
         cancelTimer();
@@ -319,7 +340,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
       view: {
         pods: this.#pods,
         nodes: () => registry.nodes.cache.list(),
-        referenced: ({ kind, namespace, name }) => (kind === "Secret" ? registry.secrets : registry.configMaps).cache.get(namespace, name),
+        referenced: (reference, node) => this.#referenced(reference, node),
       },
     });
     // From here on the node counts as alive: whoever wants to mark it as lost decides again.

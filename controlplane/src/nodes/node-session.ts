@@ -1,5 +1,5 @@
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
-import type { ConfigMap, Node, Secret } from "@tessera/proto";
+import type { Node } from "@tessera/proto";
 import type { ControlMessage, Hello, NodeMessage, OpenStream, Peer } from "@tessera/proto/node";
 import type { CachedObject } from "../store/cache.ts";
 import { Outbox } from "./outbox.ts";
@@ -11,7 +11,8 @@ export type SessionCall = ServerDuplexStream<NodeMessage, ControlMessage>;
 /** What a session reads; everything is asked at the moment of sending. */
 export interface SessionView {
   readonly pods: PodIndex;
-  referenced(reference: Reference): CachedObject<ConfigMap | Secret> | undefined;
+  /** The JSON of the object; undefined if there is none. `nodeName` says for whom a token would be. */
+  referenced(reference: Reference, nodeName: string): Buffer | undefined;
   /** All nodes of the cluster. */
   nodes(): Iterable<CachedObject<Node>>;
 }
@@ -74,7 +75,15 @@ export class NodeSession {
     this.#tellPod(uid);
   }
 
-  /** A ConfigMap or Secret has changed, come or gone; the node hears of it if one of its pods names it. */
+  /** A service account has come: the tokens of its pods can be made now, or have to be made anew. */
+  accountAdded(namespace: string, name: string): void {
+    for (const { object, references } of this.#view.pods.podsOf(this.nodeName).values()) {
+      if (object.namespace !== namespace || object.value.spec?.serviceAccountName !== name) continue;
+      for (const reference of references) if (reference.kind === "ServiceAccountToken") this.referenceChanged(reference);
+    }
+  }
+
+  /** A ConfigMap or Secret has changed, come or gone, or a token is to be renewed; the node hears of it if one of its pods names it. */
   referenceChanged(reference: Reference): void {
     if (this.#welcomed) this.#tellReference(reference);
   }
@@ -116,7 +125,7 @@ export class NodeSession {
     const key = referenceKey(reference);
     this.#outbox.add(key, () => {
       if (!this.#view.pods.isNamed(this.nodeName, key)) return undefined;
-      return { $case: "referencedObject", value: { ...reference, object: this.#view.referenced(reference)?.bytes } };
+      return { $case: "referencedObject", value: { ...reference, object: this.#view.referenced(reference, this.nodeName) } };
     });
   }
 

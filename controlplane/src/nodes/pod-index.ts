@@ -89,7 +89,7 @@ export class PodIndex {
       nodePods.pods.set(object.uid, { ...known, object });
       return;
     }
-    const references = podReferences(object.namespace, object.value.spec ?? {});
+    const references = podReferences(object, object.value.spec ?? {});
     nodePods.pods.set(object.uid, { object, contentRevision, references });
     for (const reference of references) this.#name(node, nodePods, referenceKey(reference), object.uid);
   }

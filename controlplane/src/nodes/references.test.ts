@@ -55,10 +55,27 @@ const cases: { says: string; spec: PodSpec; names: string[] }[] = [
     spec: { volumes: [{ name: "a", secret: { secretName: "s" } }], imagePullSecrets: [{ name: "s" }] },
     names: [secret("s")],
   },
+  {
+    says: "tokens for itself and for others",
+    spec: {
+      volumes: [
+        {
+          name: "a",
+          projected: {
+            sources: [
+              { serviceAccountToken: { path: "token", expirationSeconds: 3607 } },
+              { serviceAccountToken: { path: "vault", audience: "https://vault/x" } },
+            ],
+          },
+        },
+      ],
+    },
+    names: ["ServiceAccountToken/default/u/3607/", "ServiceAccountToken/default/u/3600/https://vault/x"],
+  },
 ];
 
 for (const { says, spec, names } of cases) {
   test(`a pod that names ${says}`, () => {
-    assert.deepEqual(podReferences("default", spec).map(referenceKey), names);
+    assert.deepEqual(podReferences({ namespace: "default", uid: "u" }, spec).map(referenceKey), names);
   });
 }

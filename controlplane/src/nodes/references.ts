@@ -1,6 +1,6 @@
-import type { Container, PodSpec, VolumeProjection } from "@tessera/proto";
+import { type Container, type PodSpec, serviceAccountTokenName, type VolumeProjection } from "@tessera/proto";
 
-export type ReferenceKind = "ConfigMap" | "Secret";
+export type ReferenceKind = "ConfigMap" | "Secret" | "ServiceAccountToken";
 
 /** An object that a pod names and that its node must know. */
 export interface Reference {
@@ -13,8 +13,8 @@ export function referenceKey(reference: Reference): string {
   return `${reference.kind}/${reference.namespace}/${reference.name}`;
 }
 
-/** Every ConfigMap and Secret that the pod names, whether it is optional or not, each once. */
-export function podReferences(namespace: string, spec: PodSpec): Reference[] {
+/** Every ConfigMap and Secret that the pod names, whether it is optional or not, and every token that it wants, each once. */
+export function podReferences({ namespace, uid }: { readonly namespace: string; readonly uid: string }, spec: PodSpec): Reference[] {
   const found = new Map<string, Reference>();
   const add = (kind: ReferenceKind, name: string | undefined): void => {
     if (!name) return;
@@ -38,6 +38,7 @@ export function podReferences(namespace: string, spec: PodSpec): Reference[] {
     for (const source of sources) {
       add("ConfigMap", source.configMap?.name);
       add("Secret", source.secret?.name);
+      if (source.serviceAccountToken) add("ServiceAccountToken", serviceAccountTokenName(uid, source.serviceAccountToken));
     }
   }
   for (const secret of spec.imagePullSecrets ?? []) add("Secret", secret.name);

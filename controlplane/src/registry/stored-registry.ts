@@ -5,6 +5,7 @@ import type { ApiObject, ResourceDefinition } from "./definition.ts";
 import { definitions } from "./definitions.ts";
 import { NamespaceGate } from "./namespace-gate.ts";
 import type { Registry } from "./resource.ts";
+import { ServiceAccountAdmission } from "./service-account-admission.ts";
 import { StoredResource } from "./stored-resource.ts";
 
 /** Where the caches of all resources come from; `WatchCache` is one. */
@@ -26,15 +27,24 @@ export class StoredRegistry implements Registry {
   constructor(dependencies: { store: Store; caches: CacheSource; now?: () => number }) {
     const { store, caches, now = Date.now } = dependencies;
     const namespaceGate = new NamespaceGate({ cache: caches.cacheOf<Namespace>(definitions.namespaces.plural), store });
-    const resource = <T extends ApiObject>(definition: ResourceDefinition<T>): StoredResource<T> =>
+    const serviceAccounts = new ServiceAccountAdmission({
+      cache: caches.cacheOf<ServiceAccount>(definitions.serviceAccounts.plural),
+      store,
+      namespaceGate,
+    });
+    const resource = <T extends ApiObject>(
+      definition: ResourceDefinition<T>,
+      admission?: (object: T, namespace: string) => Promise<void> | undefined,
+    ): StoredResource<T> =>
       new StoredResource<T>({
+        admission,
         definition,
         store,
         cache: caches.cacheOf<T>(definition.plural),
         namespaceGate: definition.namespaced ? namespaceGate : undefined,
         now,
       });
-    this.pods = resource(definitions.pods);
+    this.pods = resource<Pod>(definitions.pods, (pod, namespace) => serviceAccounts.admit(pod, namespace));
     this.nodes = resource(definitions.nodes);
     this.namespaces = resource(definitions.namespaces);
     this.configMaps = resource(definitions.configMaps);

@@ -17,6 +17,8 @@ export interface StoredResourceDependencies<T extends ApiObject> {
   readonly cache: ResourceCache<T>;
   /** Absent for cluster-scoped resources. */
   readonly namespaceGate?: NamespaceGate;
+  /** Changes a new object after its defaults and before it is validated, or refuses it. */
+  readonly admission?: (object: T, namespace: string) => Promise<void> | undefined;
   readonly now: () => number;
 }
 
@@ -59,6 +61,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
   readonly cache: ResourceCache<T>;
   readonly #store: Store;
   readonly #gate: NamespaceGate | undefined;
+  readonly #admission: StoredResourceDependencies<T>["admission"];
   readonly #now: () => number;
 
   constructor(dependencies: StoredResourceDependencies<T>) {
@@ -66,6 +69,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
     this.cache = dependencies.cache;
     this.#store = dependencies.store;
     this.#gate = dependencies.namespaceGate;
+    this.#admission = dependencies.admission;
     this.#now = dependencies.now;
   }
 
@@ -98,6 +102,8 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
         nowMs: this.#now(),
       });
       definition.strategy.prepareForCreate(object);
+      const admitting = this.#admission?.(object, namespace);
+      if (admitting !== undefined) await admitting;
       const own = [...validateMeta(object, definition.namespaced, definition.strategy.checkName), ...definition.strategy.validate(object)];
       this.#refuse(object, joinFaults(options.faults ?? [], own));
       await this.#gate?.admit(namespace, definition, object.metadata.name ?? "");

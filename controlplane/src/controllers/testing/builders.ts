@@ -18,7 +18,8 @@ export class PodBuilder {
       apiVersion: "v1",
       kind: "Pod",
       metadata: { name, namespace },
-      spec: { schedulerName: "default-scheduler", containers: [this.#container] },
+      // A token is something that a pod names; tests say what theirs name.
+      spec: { schedulerName: "default-scheduler", containers: [this.#container], automountServiceAccountToken: false },
       status: { phase: "Pending" },
     };
   }

@@ -1,6 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
 import type { UsageReport } from "@tessera/proto/node";
 import { CertificateAuthority, type KeyPair } from "../../auth/certificate-authority.ts";
+import { toSigningKey } from "../../auth/jwt.ts";
 import { nodeCertificate } from "../../auth/node-certificate.ts";
+import { ServiceAccountTokens } from "../../auth/service-account-tokens.ts";
 import { type Clock, systemClock } from "../../controllers/clock.ts";
 import { RecordedEvents, silentLog } from "../../controllers/testing/fakes.ts";
 import { startTestEtcd } from "../../embedded/testing.ts";
@@ -70,6 +73,16 @@ export class TestControlPlane implements AsyncDisposable {
       log: silentLog,
       clock: options.clock ?? systemClock,
       settings: { listen: ["127.0.0.1:0"], clusterCidr: "10.64.0.0/16", nodeCidrBits: 24, ...options.settings },
+      serviceAccountTokens: new ServiceAccountTokens({
+        key: toSigningKey(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey),
+        caches: {
+          serviceAccounts: this.registry.serviceAccounts.cache,
+          pods: this.registry.pods.cache,
+          secrets: this.registry.secrets.cache,
+          nodes: this.registry.nodes.cache,
+        },
+        now: Date.now,
+      }),
       certifyNode: (name, request) => this.authority.sign(request, nodeCertificate(name)),
       tls: { ca: this.authority.pair.certPem, cert: certPem, key: keyPem },
     });

@@ -6,6 +6,7 @@ import { podColumns } from "./columns.ts";
 import { defaultPodSpec, qosClass } from "./defaults.ts";
 import { forbidEphemeralContainers, takeEphemeralContainers, validateEphemeralContainers } from "./ephemeral-containers.ts";
 import { gatedConditions } from "./scheduling-gates.ts";
+import { keepTokenMount } from "./token-mount.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./update.ts";
 import { validatePod } from "./validate.ts";
 
@@ -62,6 +63,8 @@ export const podDefinition: ResourceDefinition<Pod> = {
       next.spec ??= {};
       next.spec.nodeName ??= current.spec?.nodeName;
       next.spec.serviceAccountName ||= current.spec?.serviceAccountName;
+      next.spec.imagePullSecrets ??= current.spec?.imagePullSecrets;
+      keepTokenMount(next.spec, current.spec ?? {});
       defaultPodSpec(next.spec);
       next.status = current.status;
     },

@@ -149,8 +149,8 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     /mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers/,
   ],
   "tokens of service accounts cannot be projected": [
-    { volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }], ...container({}) },
-    /sources\[0\]\.serviceAccountToken: Forbidden: .*not supported yet/,
+    { volumes: [{ name: "v", projected: { sources: [{ clusterTrustBundle: { path: "token" } }] } }], ...container({}) },
+    /sources\[0\]\.clusterTrustBundle: Forbidden: .*not supported yet/,
   ],
   "names of variables have no equal sign": [container({ env: [{ name: "A=B" }] }), /env\[0\]\.name: Invalid value: "A=B"/],
   "a variable has one source": [

@@ -3,6 +3,7 @@ import {
   isQuantity,
   type KeyToPath,
   quantityMilliValue,
+  type ServiceAccountTokenProjection,
   type Volume,
   type VolumeProjection,
 } from "@tessera/proto";
@@ -117,7 +118,7 @@ function validateFiles(files: readonly DownwardAPIVolumeFile[], path: string): F
 }
 
 function validateProjection(projection: VolumeProjection, path: string): Fault[] {
-  const { configMap, secret, downwardAPI } = projection;
+  const { configMap, secret, downwardAPI, serviceAccountToken } = projection;
   const given = Object.values(projection).filter((value) => value !== undefined).length;
   if (given !== 1)
     return [given === 0 ? required(path, "must specify a source") : forbidden(path, "may not specify more than 1 volume type per source")];
@@ -125,8 +126,23 @@ function validateProjection(projection: VolumeProjection, path: string): Fault[]
     return [...validateReference(configMap.name, `${path}.configMap.name`), ...validateItems(configMap, `${path}.configMap`)];
   if (secret !== undefined) return [...validateReference(secret.name, `${path}.secret.name`), ...validateItems(secret, `${path}.secret`)];
   if (downwardAPI !== undefined) return validateFiles(downwardAPI.items ?? [], `${path}.downwardAPI.items`);
+  if (serviceAccountToken !== undefined) return validateToken(serviceAccountToken, `${path}.serviceAccountToken`);
   const [source = ""] = Object.keys(projection);
-  return [forbidden(`${path}.${source}`, "this source is not supported yet; supported are configMap, secret and downwardAPI")];
+  return [
+    forbidden(
+      `${path}.${source}`,
+      "this source is not supported yet; supported are configMap, secret, downwardAPI and serviceAccountToken",
+    ),
+  ];
+}
+
+function validateToken({ expirationSeconds, path: file }: ServiceAccountTokenProjection, path: string): Fault[] {
+  const faults = validateFilePath(file, `${path}.path`);
+  const seconds = expirationSeconds ?? 3600;
+  const at = `${path}.expirationSeconds`;
+  if (seconds < 600) faults.push(invalid(at, seconds, "may not specify a duration less than 10 minutes"));
+  if (seconds > 2 ** 32) faults.push(invalid(at, seconds, "may not specify a duration larger than 2^32 seconds"));
+  return faults;
 }
 
 function validateFilePath(path: string | undefined, at: string): Fault[] {
