@@ -49,9 +49,16 @@ async function startNode(cluster: Cluster, node: ClusterNode, settings: DevSetti
   return state;
 }
 
+/**
+ * Node.js' own options for an agent; those of a release are in deploy/release/bin/launcher. Young objects get 1 MiB and not 16: an agent has few at
+ * a time, and what the space grows to in a busy moment it keeps.
+ */
+export const agentNodeOptions: readonly string[] = ["--max-semi-space-size=1"];
+
 function agentCommand(cluster: Cluster, node: ClusterNode, settings: DevSettings, folder: ClusterFolder): string[] {
   return [
     settings.node,
+    ...agentNodeOptions,
     join(settings.dist, "agent.mjs"),
     "serve",
     ...["--node-name", node.name],
