@@ -167,7 +167,15 @@ test("api-resources and api-versions name all there is", async () => {
     /^leases +coordination\.k8s\.io\/v1 +true +Lease$/m,
   ])
     assert.match(text, row);
-  const versions = ["authentication.k8s.io/v1", "authorization.k8s.io/v1", "coordination.k8s.io/v1", "metrics.k8s.io/v1beta1", "v1"];
+  const versions = [
+    "authentication.k8s.io/v1",
+    "authorization.k8s.io/v1",
+    "coordination.k8s.io/v1",
+    "events.k8s.io/v1",
+    "metrics.k8s.io/v1beta1",
+    "policy/v1",
+    "v1",
+  ];
   assert.deepEqual((await kubectl("api-versions")).trim().split("\n"), versions);
 });
 
