@@ -1,0 +1,149 @@
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { build } from "esbuild";
+import { packInitramfs } from "./initramfs.ts";
+import { type GuestKernel, modulesInOrder } from "./kernel.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+
+/** Drivers of the machine's disk, and what pods and their network take. */
+const modules = [
+  ...["virtio_ring", "virtio_mmio", "virtio_blk", "overlay", "bfq"],
+  ...["veth", "bridge", "vxlan", "dummy", "nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_meta_bridge", "nft_reject_inet"],
+];
+
+/** What tests and agent call by name and expect Debian's words of; busybox has the rest. */
+const programs = ["cat", "flock", "unshare", "nsenter", "setpriv", "mount", "umount", "ip", "bridge", "nft", "ps"];
+
+/** Tests for the guest; each group is a run of its own, in this order. Paths from the repository's root. */
+export type TestGroups = Readonly<Record<string, readonly string[]>>;
+
+export interface GuestImage {
+  readonly initramfs: string;
+  readonly disk: string;
+  /** What the guest writes on its console, as it comes; for who wants to watch. */
+  readonly console: string;
+}
+
+/** Makes the guest's disk and initramfs below `folder`, from what this machine and the repository have. */
+export async function makeGuestImage(folder: string, kernel: GuestKernel, groups: TestGroups): Promise<GuestImage> {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const image = { initramfs: join(folder, "initramfs"), disk: join(folder, "disk.ext4"), console: join(folder, "console.log") };
+  writeInitramfs(folder, image.initramfs, kernel);
+  const root = join(folder, "root");
+  makeSystem(root);
+  await addRepository(root, groups);
+  execFileSync("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root, image.disk, "1G"]);
+  rmSync(root, { recursive: true });
+  return image;
+}
+
+function writeInitramfs(folder: string, file: string, kernel: GuestKernel): void {
+  const init = join(folder, "init");
+  const warnings = ["-Wall", "-Wextra", "-Werror"];
+  execFileSync("musl-gcc", ["-static", "-Os", "-s", "-D_GNU_SOURCE", ...warnings, "-o", init, join(import.meta.dirname, "guest/init.c")]);
+  const paths = modulesInOrder(kernel, modules);
+  const archive = packInitramfs([
+    { path: "dev" },
+    { path: "modules" },
+    { path: "init", content: readFileSync(init) },
+    { path: "modules.list", content: Buffer.from(paths.map((path) => `/modules/${basename(path)}\n`).join("")) },
+    ...paths.map((path) => ({ path: `modules/${basename(path)}`, content: readFileSync(path) })),
+  ]);
+  writeFileSync(file, archive);
+}
+
+/** A root file system without an init system: busybox, a few programs of this machine, and their libraries. */
+function makeSystem(root: string): void {
+  for (const name of ["bin", "etc", "proc", "sys", "dev", "run", "root", "var/lib", "guest", "tessera", "usr"]) {
+    mkdirSync(join(root, name), { recursive: true });
+  }
+  mkdirSync(join(root, "tmp"), { mode: 0o1777 });
+  for (const name of ["bin", "sbin"]) symlinkSync("../bin", join(root, "usr", name));
+  symlinkSync("bin", join(root, "sbin"));
+  for (const name of programs) addProgram(root, which(name));
+  // Busybox's own shell would not call the programs above but what it has by their names.
+  addProgram(root, which("dash"), "sh");
+  addProgram(root, process.execPath, "node");
+  addProgram(root, which("busybox"));
+  for (const name of execFileSync("busybox", ["--list"], { encoding: "utf8" }).trim().split("\n")) {
+    if (!existsSync(join(root, "bin", name))) symlinkSync("busybox", join(root, "bin", name));
+  }
+  // Tests build their probes where they are not built yet; here they are.
+  symlinkSync("true", join(root, "bin/make"));
+  writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n");
+  writeFileSync(join(root, "etc/group"), "root:x:0:\nnogroup:x:65534:\n");
+  writeFileSync(join(root, "etc/hosts"), "127.0.0.1 localhost\n10.9.9.1 guest\n");
+  writeFileSync(join(root, "etc/resolv.conf"), "");
+}
+
+function which(name: string): string {
+  return execFileSync("sh", ["-c", `command -v "$1"`, "sh", name], {
+    encoding: "utf8",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+  }).trim();
+}
+
+function addProgram(root: string, path: string, name = basename(path)): void {
+  copyFileSync(realpathSync(path), join(root, "bin", name));
+  addLibraries(root, path);
+}
+
+/** What the dynamic linker would load for it, at the same paths. */
+function addLibraries(root: string, path: string): void {
+  const listed = execFileSync("sh", ["-c", `ldd "$1" 2>&1 || true`, "sh", path], { encoding: "utf8" });
+  for (const [, library = ""] of listed.matchAll(/(?:=> |^\s+)(\/\S+) \(0x/gm)) {
+    const target = join(root, library);
+    if (existsSync(target)) continue;
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(realpathSync(library), target);
+  }
+}
+
+/** The built programs, and the tests as bundles at their own places: without type stripping and loading of many files, which is slow there. */
+async function addRepository(root: string, groups: TestGroups): Promise<void> {
+  const copy = (path: string) => cpSync(join(repository, path), join(root, "tessera", path), { recursive: true });
+  for (const path of ["dist/libtessera.so", "dist/tessera-shim", "dist/busybox.tar"]) copy(path);
+  for (const path of ["runtime-native/build/probe", "runtime-native/ts", "runtime-native/package.json"]) copy(path);
+  for (const path of globSync("node_modules/{koffi,@koromix/koffi-linux-x64}", { cwd: repository })) copy(path);
+  addLibraries(root, join(repository, "dist/libtessera.so"));
+  const tests = Object.values(groups).flat();
+  await build({
+    absWorkingDir: repository,
+    entryPoints: [...tests, ...globSync("runtime-native/ts/testing/*.ts", { cwd: repository })],
+    outbase: ".",
+    outdir: join(root, "tessera"),
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    external: ["koffi"],
+    // Bundled CommonJS packages call require(); an ES module has none unless it makes one.
+    banner: { js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);' },
+    logLevel: "error",
+  });
+  await build({
+    entryPoints: [join(import.meta.dirname, "guest/reporter.ts")],
+    outfile: join(root, "guest/reporter.mjs"),
+    logLevel: "error",
+  });
+  cpSync(join(import.meta.dirname, "guest/start"), join(root, "guest/start"));
+  writeFileSync(join(root, "guest/groups"), Object.keys(groups).join("\n"));
+  for (const [name, files] of Object.entries(groups)) {
+    writeFileSync(join(root, `guest/${name}.list`), files.map((file) => file.replace(/\.ts$/, ".mjs")).join("\n"));
+  }
+}
