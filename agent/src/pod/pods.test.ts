@@ -437,6 +437,7 @@ describe("pods on a node", () => {
     await until(() => phase("uid-a") === "Failed", seen);
     assert.equal(status("uid-a")?.reason, "SysctlForbidden");
     assert.match(status("uid-a")?.message ?? "", /not one of the safe ones/);
+    assert.equal(status("uid-a")?.containerStatuses, undefined);
     assert.deepEqual(
       node.events.map(({ type, reason }) => [type, reason]),
       [["Warning", "SysctlForbidden"]],

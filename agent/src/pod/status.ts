@@ -31,6 +31,8 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const phase = podPhase(want, have);
   const hostIPs = hostAddresses.map((ip) => ({ ip }));
   const podAddresses = want.hostNetwork ? hostAddresses : podAddress(inputs);
+  // As in Kubernetes a pod that was turned away has no containers to tell of.
+  const isKnown = have.ended === undefined || Object.keys(record.containers).length > 0;
   const status: PodStatus = {
     phase,
     ...(phase === "Failed" ? have.ended : {}),
@@ -40,8 +42,8 @@ export function podStatus(inputs: StatusInputs): PodStatus {
     podIP: podAddresses[0],
     podIPs: podAddresses.length > 0 ? podAddresses.map((ip) => ({ ip })) : undefined,
     startTime: toApiTime(record.startTimeMs),
-    initContainerStatuses: init.length > 0 ? init : undefined,
-    containerStatuses: apps,
+    initContainerStatuses: isKnown && init.length > 0 ? init : undefined,
+    containerStatuses: isKnown ? apps : undefined,
     ephemeralContainerStatuses: ephemeral.length > 0 ? ephemeral : undefined,
     qosClass: want.pod.status?.qosClass ?? qosClass(want.pod),
   };

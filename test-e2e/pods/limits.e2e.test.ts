@@ -1,0 +1,41 @@
+import assert from "node:assert/strict";
+import { until } from "../harness/cluster.ts";
+import { scenario, shellPod } from "../harness/scenario.ts";
+
+const counting = "ulimit -Sn; ulimit -Hn; i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.01; done";
+
+scenario("a pod has the ulimits of its annotations, and stands still while one says so", async (cluster) => {
+  const pod = shellPod("still", counting) as { metadata: object };
+  await cluster.apply({ ...pod, metadata: { ...pod.metadata, annotations: { "tessera.dev/ulimits": "nofile=77:88" } } });
+  await cluster.waitReady("still");
+  assert.equal(await cluster.kubectlOk(["logs", "still"]), "77\n88\n");
+  await cluster.kubectlOk(["annotate", "pod", "still", "tessera.dev/paused=true"]);
+  await cluster.kubectlOk(["wait", "--for=condition=tessera.dev/Paused", "--timeout=20s", "pod/still"]);
+  await until("it is not Ready", async () =>
+    (await cluster.getPod("still")).status.containerStatuses?.[0]?.ready === false ? true : undefined,
+  );
+  const refused = await cluster.kubectl(["exec", "still", "--", "true"]);
+  assert.match(refused.stderr, /container main_0 is paused; resume it first/);
+  await cluster.kubectlOk(["annotate", "pod", "still", "tessera.dev/paused-"]);
+  await cluster.waitReady("still");
+  const count = async () => Number(await cluster.kubectlOk(["exec", "still", "--", "cat", "/count"]));
+  const before = await count();
+  await until("it counts on", async () => ((await count()) > before ? true : undefined));
+  const wrong = await cluster.kubectl(["annotate", "pod", "still", "--overwrite", "tessera.dev/ulimits=files=1"]);
+  assert.match(wrong.stderr, /metadata\.annotations\[tessera\.dev\/ulimits\]: Invalid value: "files=1": there is no ulimit "files"/);
+  // A pod that stands still is let go on to end.
+  await cluster.kubectlOk(["annotate", "pod", "still", "tessera.dev/paused=main"]);
+  await cluster.kubectlOk(["wait", "--for=condition=tessera.dev/Paused", "--timeout=20s", "pod/still"]);
+  await cluster.kubectlOk(["delete", "pod", "still", "--timeout=30s"]);
+});
+
+scenario("a pod with a kernel setting that it may not have fails, and is told why", async (cluster) => {
+  const sysctls = [{ name: "net.core.somaxconn", value: "1" }];
+  await cluster.apply(shellPod("tuned", "sleep 1000", { pod: { securityContext: { sysctls } } }));
+  const { status } = await until("it fails", async () => {
+    const pod = await cluster.getPod("tuned");
+    return pod.status.phase === "Failed" ? pod : undefined;
+  });
+  assert.equal(status.reason, "SysctlForbidden");
+  assert.match(status.message ?? "", /"net\.core\.somaxconn" is not one of the safe ones/);
+});
