@@ -12,22 +12,9 @@ import { runMachine } from "./machine.ts";
 
 const groups = {
   pod: ["test-e2e/qemu/guest/whole-pod.test.ts"],
-  runtime: [
-    "cgroup-v2",
-    "container-init",
-    "container-namespaces",
-    "container-process",
-    "container-shared-pids",
-    "container-surroundings",
-    "container-target-pids",
-    "limits",
-    "native-library",
-    "native-runtime",
-    "native-runtime-exec",
-    "native-runtime-recovery",
-    "propagation",
-    "seccomp",
-  ].map((name) => `runtime-native/ts/${name}.native.test.ts`),
+  runtime: ["cgroup-v2", "container-namespaces", "container-process", "container-surroundings", "container-target-pids", "limits"].map(
+    (name) => `runtime-native/ts/${name}.native.test.ts`,
+  ),
 };
 
 const cache = resolve(import.meta.dirname, "../../dist/qemu");
