@@ -3,13 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { NativeRuntime } from "./native-runtime.ts";
-import { Collected, Node, until } from "./native-runtime-fixture.ts";
+import { Collected, hasController, Node, until } from "./native-runtime-fixture.ts";
 import { type ContainerSpec, RuntimeError } from "./runtime.ts";
 
 const node = new Node();
 const runtime = node.agent();
 const signal = AbortSignal.timeout(120_000);
 const pod = node.sandbox({ sharePids: true });
+const pids = { skip: !hasController("pids") && "there is no pids controller" };
 let count = 0;
 
 before(() => runtime.createSandbox(pod, signal));
@@ -103,6 +104,19 @@ test("a container that is killed takes all of its processes along, and none of t
   const again = await start(pod.id, ["sleep", "7777"]);
   assert.match(await exec(other.id, list), /sleep 7777/);
   await stop(again.id);
+  await stop(other.id);
+});
+
+test("a container whose orphans fork on and on is killed and removed whole, beside one that lives on", pids, async () => {
+  const other = await start(pod.id, ["sleep", "5553"]);
+  const forking = "for i in 1 2 3 4; do (sh -c 'while :; do (: &) 2>/dev/null; done' &); done; exec sleep 6664";
+  const { id } = await start(pod.id, forking, { resources: { pidsLimit: 30 } });
+  await until("it forks", async () => ((await node.library.cgroupUsage(`${pod.cgroup}/${id}`)).pids ?? 0) > 5);
+  await stop(id);
+  assert.deepEqual(await node.library.listCgroups(pod.cgroup), [other.id]);
+  const left = await exec(other.id, list);
+  assert.match(left, /sleep 5553/);
+  assert.doesNotMatch(left, /while|6664/);
   await stop(other.id);
 });
 
