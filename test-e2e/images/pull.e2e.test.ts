@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { until } from "../harness/cluster.ts";
+import { loadImage } from "../harness/image.ts";
 import { NodeRegistry } from "../harness/registry.ts";
 import { type Scenario, scenario, shellPod } from "../harness/scenario.ts";
 
@@ -67,6 +68,23 @@ scenario("a private image needs the login of an imagePullSecret, and says so wit
   for (const pod of ["later", "guesser"])
     assert.match(await waitingMessage(cluster, pod, /^(ErrImagePull|ImagePullBackOff)$/), /could not be verified: .*access denied/);
   assert.match(await waitingMessage(cluster, "never", /^ErrImageNeverPull$/), /credentials that this pod does not have/);
+});
+
+scenario("images are removed from nodes, those that a pod uses are not", async (cluster) => {
+  const [used, unused] = ["tessera.local/used:1", "tessera.local/unused:1"];
+  for (const name of [used, unused]) await loadImage(name, { Labels: { name } }, () => undefined);
+  await cluster.apply(imagePod("user", used));
+  await cluster.waitReady("user");
+  const refused = await cluster.tsctl(["image", "rm", "--node", node, used]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /image "tessera.local\/used:1" is used by a pod of this node/);
+  assert.equal(await cluster.tsctlOk(["image", "rm", "--node", node, unused]), `${node}: ${unused}\n`);
+  await cluster.tsctlOk(["image", "rm", unused]);
+  assert.match((await cluster.tsctl(["image", "rm", unused])).stderr, /is not on this node/);
+  await until("no node lists it", async () => ((await cluster.tsctlOk(["image", "ls"])).includes(unused) ? undefined : true));
+  await cluster.kubectlOk(["exec", "user", "--", "ls", "/bin/sh"]);
+  await cluster.kubectlOk(["delete", "pod", "user"]);
+  await cluster.tsctlOk(["image", "rm", used]);
 });
 
 scenario("imagePullPolicy says whether the registry is asked", async (cluster) => {

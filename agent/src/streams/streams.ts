@@ -2,7 +2,8 @@ import { type StatusReason, TesseraError } from "@tessera/proto";
 import type { AttachRequest, OpenStream } from "@tessera/proto/node";
 import { type Runtime, RuntimeError } from "@tessera/runtime-native";
 import type { Logger } from "pino";
-import type { ImageStore } from "../images/index.ts";
+import { usedImages } from "../disk/pods-on-disk.ts";
+import type { ImageRemoval, ImageStore } from "../images/index.ts";
 import { type Pods, requirePod } from "../pod/pods.ts";
 import { attemptId } from "../pod/record.ts";
 import { findContainer, type WantedContainer } from "../pod/wanted.ts";
@@ -12,6 +13,7 @@ import type { Outbox } from "../session/outbox.ts";
 import { type AttachTarget, serveAttach } from "./attach.ts";
 import { type ExecTarget, serveExec } from "./exec.ts";
 import { serveImageLoad } from "./image-load.ts";
+import { serveImageRemove } from "./image-remove.ts";
 import { findLog, serveLog } from "./pod-log.ts";
 import { serveForward } from "./port-forward.ts";
 import { StreamPeer } from "./stream-peer.ts";
@@ -19,10 +21,10 @@ import { StreamPeer } from "./stream-peer.ts";
 export interface StreamsDependencies {
   readonly pods: Pods;
   readonly runtime: Pick<Runtime, "exec" | "attach" | "connect">;
-  readonly images: Pick<ImageStore, "load">;
+  readonly images: Pick<ImageStore & ImageRemoval, "load" | "resolve" | "remove" | "stored">;
   readonly outbox: Pick<Outbox, "refuse">;
   readonly log: Logger;
-  /** New images are on the node. */
+  /** Images came to the node, or went. */
   readonly onImages: (names: readonly string[]) => void;
 }
 
@@ -75,6 +77,10 @@ export class Streams {
       }
       case "imageLoad":
         return async (peer) => onImages(await serveImageLoad(images, peer));
+      case "imageRemove": {
+        const { images: names } = request.value;
+        return async (peer) => onImages(await serveImageRemove({ images, usedImages: () => usedImages(pods) }, names, peer));
+      }
       case "attach": {
         const target = this.#attachTarget(request.value);
         return (peer) => serveAttach(runtime, target, request.value, peer);

@@ -39,6 +39,20 @@ export async function loadNodeImages(call: Call): Promise<ApiResponse> {
   }
 }
 
+/** DELETE nodes/images?image=NAME: takes images from a node, without names all that no pod there uses. */
+export async function removeNodeImages(call: Call): Promise<ApiResponse> {
+  const { path, request, dependencies } = call;
+  const images = request.query.getAll("image");
+  if (images.includes("")) throw new TesseraError("BadRequest", "image: a name, a digest or an id is expected, not nothing");
+  await dependencies.registry.nodes.read("", path.name);
+  const stream = await dependencies.nodeStreams.open(path.name, { $case: "imageRemove", value: { images } }, request.signal);
+  try {
+    return jsonResponse({ images: await readAnswer(stream) });
+  } finally {
+    stream.close();
+  }
+}
+
 async function sendArchive(stream: NodeStream, body: AsyncIterable<Buffer>): Promise<void> {
   for await (const piece of body) {
     for (let at = 0; at < piece.length; at += maxFrameBytes) {
@@ -61,7 +75,7 @@ async function readAnswer(stream: NodeStream): Promise<string[]> {
     if (error !== undefined) throw error;
     return parseImages(text);
   }
-  throw new TesseraError("ServiceUnavailable", "the node ended the upload without an answer");
+  throw new TesseraError("ServiceUnavailable", "the node ended the stream without an answer");
 }
 
 function parseImages(text: string): string[] {

@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 import { createObject } from "./create.ts";
 import { deleteCollection, deleteObject } from "./delete.ts";
 import type { ApiResponse } from "./http.ts";
-import { listNodeImages, loadNodeImages } from "./node-images.ts";
+import { listNodeImages, loadNodeImages, removeNodeImages } from "./node-images.ts";
 import { patchObject } from "./patch.ts";
 import { bindPod } from "./pod-binding.ts";
 import { evictPod } from "./pod-eviction.ts";
@@ -59,4 +59,5 @@ export const resourceRoutes: readonly ResourceRoute[] = [
   { verb: "create", method: "POST", on: "object", resource: "pods", subresource: "portforward", handle: forwardPorts },
   { verb: "get", method: "GET", on: "object", resource: "nodes", subresource: "images", handle: listNodeImages },
   { verb: "create", method: "POST", on: "object", resource: "nodes", subresource: "images", handle: loadNodeImages },
+  { verb: "delete", method: "DELETE", on: "object", resource: "nodes", subresource: "images", handle: removeNodeImages },
 ];

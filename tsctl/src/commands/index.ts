@@ -26,6 +26,7 @@ import { explainCommand } from "./explain.ts";
 import { getCommand } from "./get.ts";
 import { imageLoadCommand } from "./image-load.ts";
 import { imageLsCommand } from "./image-ls.ts";
+import { imagePruneCommand, imageRmCommand } from "./image-rm.ts";
 import { joinTokenCommands } from "./join-token.ts";
 import { logsCommand } from "./logs.ts";
 import { annotateCommand, labelCommand } from "./mark.ts";
@@ -74,6 +75,8 @@ export const commands: readonly AnyCommand[] = [
   apiResourcesCommand,
   imageLoadCommand,
   imageLsCommand,
+  imageRmCommand,
+  imagePruneCommand,
   devUpCommand,
   devDownCommand,
   devStatusCommand,

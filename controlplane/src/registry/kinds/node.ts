@@ -17,7 +17,7 @@ export const nodeDefinition: ResourceDefinition<Node> = {
   namespaced: false,
   verbs: allVerbs,
   subresources: [
-    { name: "images", kind: { group: "", version: "v1", kind: "NodeImages" }, verbs: ["create", "get"] },
+    { name: "images", kind: { group: "", version: "v1", kind: "NodeImages" }, verbs: ["create", "delete", "get"] },
     { name: "status", kind: nodeKind, verbs: ["get", "patch", "update"] },
   ],
   selectableFields: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },
