@@ -146,7 +146,7 @@ test("describe tells the story of a pod, with its events", async () => {
   });
   const text = await kubectl("describe", "pod", "described");
   assert.match(text, /^Status: +Pending$/m);
-  assert.match(text, /Warning +FailedScheduling +0s \(x2 over 0s\) +tessera-scheduler +no room/);
+  assert.match(text, /Warning +FailedScheduling +\d+s \(x2 over \d+s\) +tessera-scheduler +no room/);
   assert.match(await kubectl("get", "events"), /Warning +FailedScheduling +pod\/described +no room/);
   assert.match(await kubectl("get", "events", "--field-selector", "involvedObject.name=described"), /no room/);
   assert.match(await kubectl("events", "--for", "pod/described"), /no room/);
