@@ -2,65 +2,28 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import test, { afterEach, beforeEach } from "node:test";
+import { join } from "node:path";
+import test, { beforeEach } from "node:test";
 import { promisify } from "node:util";
 import type { StatusReason } from "@tessera/proto";
-import { NativeHostFiles, NativeLibrary } from "@tessera/runtime-native";
 import type { RegistryCredentials } from "./credentials.ts";
-import { LocalImageStore } from "./local-image-store.ts";
 import { RegistryHttp } from "./registry-http.ts";
 import { blobOf, blobPath, CrookedRegistry } from "./testing/crooked-registry.ts";
-import { type BuildOptions, type BuiltImage, buildImage, buildIndex, digestOf, toBlob } from "./testing/image-content.ts";
+import { crookedRegistry, nativeDir, refusal } from "./testing/crooked-store.ts";
+import { type BuiltImage, buildImage, buildIndex, digestOf, toBlob } from "./testing/image-content.ts";
 import { tar } from "./testing/tar-bytes.ts";
 
 const run = promisify(execFile);
-const nativeDir = resolve(import.meta.dirname, "../../../dist");
 const never = new AbortController().signal;
 
-let folder: string;
+const crooked = crookedRegistry();
+const { openStore, pull, addApp, storeFolder, assertNothingKept } = crooked;
 let registry: CrookedRegistry;
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "tessera-crooked-"));
-  registry = await CrookedRegistry.start();
+beforeEach(() => {
+  registry = crooked.registry;
 });
-
-afterEach(() => {
-  registry.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const storeFolder = () => join(folder, "images");
-
-async function openStore(): Promise<LocalImageStore> {
-  const library = new NativeLibrary({ nativeDir, cgroupRoot: "tessera-crooked-test" });
-  return await LocalImageStore.open({ folder: storeFolder(), files: new NativeHostFiles({ library }), architecture: "amd64" });
-}
-
-const pull = (store: LocalImageStore, path = "app:1", signal = never) => store.pull(`${registry.host}/${path}`, { signal });
-
-/** Adds app:1 with one layer of bytes that do not compress. */
-async function addApp(options: BuildOptions = {}, contentBytes = 300_000): Promise<BuiltImage> {
-  const image = buildImage([await tar({ name: "data", content: randomBytes(contentBytes) })], options);
-  registry.add("app", "1", image);
-  return image;
-}
-
-function refusal(reason: StatusReason, message: RegExp) {
-  return (error: { reason?: string; message: string }) => {
-    assert.equal(error.reason, reason, error.message);
-    assert.match(error.message, message);
-    return true;
-  };
-}
-
-function assertNothingKept(): void {
-  for (const name of ["staging", "layers", "blobs/sha256"]) assert.deepEqual(readdirSync(join(storeFolder(), name)), [], name);
-}
 
 /** Sends a part of the content with the length of all of it, and cuts the line. */
 function cutAfter(response: ServerResponse, status: number, headers: Record<string, string>, bytes: Buffer, count: number): void {
@@ -355,123 +318,6 @@ test("a hostile layer leaves nothing, not even the sound layers beside it", asyn
   registry.add("app", "1", buildImage([await tar({ name: "sound" }), await tar({ name: "../outside" })]));
   await assert.rejects(pull(await openStore()), refusal("Invalid", /climbs out of the layer/));
   assertNothingKept();
-});
-
-test("pulls of one image at the same time are one pull, and go on when one of them is given up", async () => {
-  const image = await addApp();
-  const asked = Promise.withResolvers<void>();
-  const release = Promise.withResolvers<void>();
-  registry.handle(blobPath("app", image, 1), async (request, response) => {
-    asked.resolve();
-    await release.promise;
-    registry.serve(request, response);
-  });
-  const store = await openStore();
-  const impatient = new AbortController();
-  const first = pull(store, "app:1", impatient.signal);
-  const others = [pull(store), pull(store)];
-  await asked.promise;
-  impatient.abort();
-  await assert.rejects(first, { name: "AbortError" });
-  release.resolve();
-  for (const other of others) assert.equal((await other).id, blobOf(image, 0).digest);
-  assert.equal(registry.requests.filter((line) => line.includes("/manifests/")).length, 1);
-});
-
-test("who has no login does not join the pull of somebody who has", async () => {
-  const image = await addApp();
-  const asked = Promise.withResolvers<void>();
-  const release = Promise.withResolvers<void>();
-  registry.handle("/v2/app/manifests/1", (request, response) => {
-    if (request.headers.authorization === undefined) response.writeHead(401, { "www-authenticate": 'Basic realm="r"' }).end();
-    else registry.serve(request, response);
-  });
-  registry.handle(blobPath("app", image, 1), async (request, response) => {
-    asked.resolve();
-    await release.promise;
-    registry.serve(request, response);
-  });
-  const store = await openStore();
-  const credentials = [{ scope: registry.host, username: "u", password: "p" }];
-  const entitled = store.pull(`${registry.host}/app:1`, { credentials, signal: never });
-  await asked.promise;
-  await assert.rejects(pull(store), refusal("Unauthorized", /pull access denied/));
-  release.resolve();
-  await entitled;
-});
-
-test("when nobody waits any more the pull ends and leaves nothing", async () => {
-  const image = await addApp();
-  const gone = Promise.withResolvers<void>();
-  const asked = Promise.withResolvers<void>();
-  registry.handle(blobPath("app", image, 1), (request, response) => {
-    cutNever(response, blobOf(image, 1).bytes);
-    request.socket.once("close", () => gone.resolve());
-    asked.resolve();
-  });
-  const store = await openStore();
-  const stop = new AbortController();
-  const pulling = pull(store, "app:1", stop.signal);
-  await asked.promise;
-  stop.abort();
-  await assert.rejects(pulling, { name: "AbortError" });
-  await gone.promise;
-  // The next pull of the same image is a new one.
-  registry.handle(blobPath("app", image, 1), (request, response) => registry.serve(request, response));
-  await pull(store);
-  assert.deepEqual(readdirSync(join(storeFolder(), "staging")), []);
-});
-
-/** Sends the first half and then nothing. */
-function cutNever(response: ServerResponse, bytes: Buffer): void {
-  response.writeHead(200, { "content-length": bytes.length });
-  response.write(bytes.subarray(0, bytes.length / 2));
-}
-
-test("layers come three at a time", async () => {
-  const layers = await Promise.all(Array.from({ length: 7 }, (_, i) => tar({ name: `f${i}`, content: randomBytes(1000) })));
-  const image = buildImage(layers);
-  registry.add("app", "1", image);
-  let current = 0;
-  let most = 0;
-  for (let i = 1; i <= 7; i++) {
-    registry.handle(blobPath("app", image, i), (request, response) => {
-      most = Math.max(most, ++current);
-      // Answers only once a third one is there, or no more will come.
-      const wait = () => {
-        if (most < 3) setImmediate(wait);
-        else registry.serve(request, response);
-      };
-      response.once("finish", () => current--);
-      wait();
-    });
-  }
-  await pull(await openStore());
-  assert.equal(most, 3);
-});
-
-test("a node pulls four images at a time", async () => {
-  const image = buildImage([await tar({ name: "data" })]);
-  let current = 0;
-  let most = 0;
-  const names = Array.from({ length: 6 }, (_, i) => `app${i}`);
-  for (const name of names) {
-    registry.add(name, "1", image);
-    registry.handle(`/v2/${name}/manifests/1`, (request, response) => {
-      most = Math.max(most, ++current);
-      // Answers only once a fourth one is there, or no more will come.
-      const wait = () => {
-        if (most < 4) setImmediate(wait);
-        else registry.serve(request, response);
-      };
-      response.once("finish", () => current--);
-      wait();
-    });
-  }
-  const store = await openStore();
-  await Promise.all(names.map((name) => pull(store, `${name}:1`)));
-  assert.equal(most, 4);
-  assert.equal((await store.list())[0]?.names.length, 6, "one image, six names");
 });
 
 test("a full disk in the middle of a pull is said, and leaves nothing half done", async () => {
