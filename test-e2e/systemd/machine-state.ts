@@ -28,7 +28,6 @@ const questions: Readonly<Record<string, string>> = {
   "network devices": "ls /sys/class/net",
   "network namespaces": "lsns --noheadings --type net --output NS | wc -l",
   "packet rules": "nft list tables",
-  sysctls: "sysctl -a 2>/dev/null | grep -E '^net.ipv4.(ip_forward|conf.(all|default))' || true",
   cgroups: "find /sys/fs/cgroup -type d -name '*tessera*'",
   units: "systemctl list-units --all --plain --no-legend 'tessera*'",
   "failed units": "systemctl list-units --failed --plain --no-legend",
