@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { credentials } from "@grpc/grpc-js";
 import type { StreamFrame } from "@tessera/proto/node";
 import { pino } from "pino";
-import { systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { until } from "../pod/testing/harness.ts";
 import { FakeControlPlane } from "./fake-control-plane.ts";
 import { NodeSession } from "./node-session.ts";
@@ -12,7 +12,15 @@ import { Outbox } from "./outbox.ts";
 
 const keepaliveMs = 20;
 
-test("a stream goes on where it began when the session is begun anew", async (t) => {
+interface Running {
+  readonly controlPlane: FakeControlPlane;
+  readonly session: NodeSession;
+  /** How often the session was welcomed. */
+  readonly connections: () => number;
+}
+
+/** A session with a fake control plane, until the end of the test; its streams send back what they get. */
+async function startSession(t: TestContext, clock: Clock = systemClock): Promise<Running> {
   const controlPlane = new FakeControlPlane();
   await controlPlane.start();
   let connections = 0;
@@ -22,7 +30,6 @@ test("a stream goes on where it began when the session is begun anew", async (t)
     handler: {
       hello: () => ({ nodeName: "node-1", nodeStatus: Buffer.from("{}"), labels: {}, pods: [] }),
       message: () => undefined,
-      // Sends back what it gets.
       openStream: (_request, dial) => {
         const call = dial();
         call.on("data", (frame: StreamFrame) => call.write(frame));
@@ -33,7 +40,7 @@ test("a stream goes on where it began when the session is begun anew", async (t)
       },
     },
     outbox: new Outbox(),
-    clock: systemClock,
+    clock,
     random: () => 0,
     keepaliveMs,
     log: pino({ level: "silent" }),
@@ -46,12 +53,27 @@ test("a stream goes on where it began when the session is begun anew", async (t)
     controlPlane.stop();
   });
   await until(() => connections === 1);
+  return { controlPlane, session, connections: () => connections };
+}
+
+test("a session of some length that ends well is begun anew without a pause", async (t) => {
+  let skewMs = 0;
+  // Nobody who waits for a time is woken.
+  const clock: Clock = { now: () => Date.now() + skewMs, wakeAt: () => () => undefined };
+  const { controlPlane, connections } = await startSession(t, clock);
+  skewMs = 5_000;
+  controlPlane.endSession();
+  await until(() => connections() === 2);
+});
+
+test("a stream goes on where it began when the session is begun anew", async (t) => {
+  const { controlPlane, session, connections } = await startSession(t);
   const stream = await controlPlane.open({
     $case: "exec",
     value: { podUid: "u", container: "c", command: [], stdin: true, stdout: true, stderr: false, tty: false },
   });
   session.reconnect();
-  await until(() => connections === 2);
+  await until(() => connections() === 2);
   // Long enough for the first connection to be looked at several times.
   const endMs = performance.now() + 10 * keepaliveMs;
   for (let count = 1; performance.now() < endMs; count++) {

@@ -63,7 +63,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
       next.spec ??= {};
       next.spec.nodeName ??= current.spec?.nodeName;
       next.spec.serviceAccountName ||= current.spec?.serviceAccountName;
-      next.spec.imagePullSecrets ??= current.spec?.imagePullSecrets;
+      if (current.spec?.imagePullSecrets !== undefined) next.spec.imagePullSecrets ??= current.spec.imagePullSecrets;
       keepTokenMount(next.spec, current.spec ?? {});
       defaultPodSpec(next.spec);
       next.status = current.status;
