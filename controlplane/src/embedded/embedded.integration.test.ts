@@ -234,6 +234,25 @@ test("a start that is given up leaves no process", async () => {
   assert.ok(!isAlive(child));
 });
 
+test("a start is given up even when the client that looks never answers", async () => {
+  await using folder = await temporary();
+  const child = new SupervisedChild({
+    program: "sleep",
+    debianPackage: "coreutils",
+    dir: folder.dir,
+    log,
+    configure: async () => ["1000"],
+    probe: () => new Promise(() => {}),
+  });
+  const stop = new AbortController();
+  const start = child.start(stop.signal);
+  await until(() => child.pid !== undefined, "the process");
+  const process = living(child.pid);
+  stop.abort();
+  await assert.rejects(start, { name: "AbortError" });
+  assert.equal(isAlive(process), false);
+});
+
 test("closing during the start ends the start", async () => {
   await using folder = await temporary();
   const etcd = new EmbeddedEtcd({ ...folder, log, unsafeNoFsync: true });

@@ -181,9 +181,12 @@ export class SupervisedChild {
     const { program, probe } = this.#options;
     const deadline = Date.now() + readyTimeoutMs;
     let fault: unknown;
+    // A client whose server dies in the middle of its greeting may never say so.
+    const ended = aborted(signal);
+    ended.catch(() => undefined);
     while (!signal.aborted && Date.now() < deadline) {
       try {
-        return await probe(signal);
+        return await Promise.race([probe(signal), ended]);
       } catch (error) {
         fault = error;
         // Not an event that one could wait for: the server tells nobody that it listens.
