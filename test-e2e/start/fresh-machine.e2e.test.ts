@@ -118,6 +118,8 @@ class FreshMachine implements AsyncDisposable {
     const bare = join(this.#root, "srv/tessera.git");
     await runOk("git", ["init", "--quiet", "--bare", "--initial-branch=main", bare]);
     await runOk("git", ["-C", bare, "config", "receive.shallowUpdate", "true"]);
+    // A file that was only touched counts as changed until git has looked at it again; "stash create" would then fail.
+    await run("git", ["-C", repository, "update-index", "-q", "--refresh"]);
     const uncommitted = (await runOk("git", ["-C", repository, "stash", "create"])).trim();
     await runOk("git", ["-C", repository, "push", "--quiet", bare, `${uncommitted || "HEAD"}:refs/heads/main`]);
   }
