@@ -112,3 +112,25 @@ scenario("a pod that outgrows the limit of its emptyDir is evicted", async (clus
   });
   assert.deepEqual(status, { reason: "Evicted", message: 'Usage of EmptyDir volume "scratch" exceeds the limit "2Mi".' });
 });
+
+scenario("what a privileged container mounts into a volume reaches those who want it, and goes with the pod", async (cluster) => {
+  const mounting = "mkdir /v/sub && mount -t tmpfs none /v/sub && touch /v/sub/mark; exec sleep 1000";
+  const container = (name: string, script: string, more: object, mount: object = {}) => ({
+    ...{ name, image: exampleImage, command: ["sh", "-c", script], ...more },
+    volumeMounts: [{ name: "data", mountPath: "/v", ...mount }],
+  });
+  await cluster.apply(
+    shellPod("propagating", "", {
+      pod: {
+        volumes: [{ name: "data", emptyDir: {} }],
+        containers: [
+          container("maker", mounting, { securityContext: { privileged: true } }, { mountPropagation: "Bidirectional" }),
+          container("wanting", "exec sleep 1000", {}, { mountPropagation: "HostToContainer" }),
+        ],
+      },
+    }),
+  );
+  await cluster.waitReady("propagating");
+  const list = () => cluster.kubectl(["exec", "propagating", "-c", "wanting", "--", "ls", "/v/sub"]);
+  await until("the mark", async () => ((await list()).stdout === "mark\n" ? true : undefined));
+});

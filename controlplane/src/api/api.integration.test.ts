@@ -254,6 +254,13 @@ test("an update names the object of its URL", async () => {
   assert.deepEqual(refusal(await api.http.send("PUT", `${configMaps}/put`, { body: elsewhere })), [400, "BadRequest"]);
 });
 
+test("the creator of a pod is told of wishes that nothing acts on", async () => {
+  const pod = podNamed("wishful");
+  const answer = await api.http.post(`${pods}?dryRun=All`, { ...pod, spec: { ...pod.spec, affinity: { podAntiAffinity: {} } } });
+  assert.equal(answer.status, 201);
+  assert.match(answer.headers["warning"] ?? "", /^299 - "spec\.affinity\.podAntiAffinity: /);
+});
+
 test("patches of all sorts find their object", async () => {
   await api.http.post(pods, podNamed("patched", {}, { a: "1" }));
   const merged = await api.http.patch(`${pods}/patched`, "merge", { metadata: { labels: { b: "2" } } });

@@ -14,7 +14,8 @@ export async function createObject(call: Call): Promise<ApiResponse> {
   const { object, faults, warnings } = await decodeBody<ApiObject>(request, resource.definition);
   checkNamespace(object, path.namespace, resource.definition.namespaced);
   const result = await resource.createObject(object, path.namespace, { faults, dryRun: parseDryRun(request.query) });
-  return withWarnings(renderObject(result.object, options, 201), warnings);
+  const ofKind = resource.definition.strategy.warnings?.(object) ?? [];
+  return withWarnings(renderObject(result.object, options, 201), [...warnings, ...ofKind]);
 }
 
 /** The resource of a call. Routes send only reads to those that cannot be written. */

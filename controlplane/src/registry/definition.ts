@@ -43,6 +43,8 @@ export interface Strategy<T extends ApiObject> {
   /** Clears what a creator may not set and fills in defaults that depend on other fields. */
   prepareForCreate(object: T): void;
   validate(object: T): Fault[];
+  /** What the creator of a valid object should know: wishes that it has and that nothing acts on. */
+  warnings?(object: T): string[];
   /** Keeps what this kind of update may not change (the status). */
   prepareForUpdate(next: T, current: T): void;
   validateUpdate(next: T, current: T): Fault[];

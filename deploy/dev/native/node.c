@@ -18,6 +18,9 @@ node_detach_mounts (struct failure *failure)
   /* Slave, not private: a disk that the machine unmounts is let go here too. */
   if (mount (NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
     return fail (failure, errno, "detach the mounts from the machine's");
+  /* Shared among the node's own, as systemd has it: what mountPropagation rests on. */
+  if (mount (NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+    return fail (failure, errno, "share mounts within the node");
   return 0;
 }
 
@@ -38,6 +41,10 @@ mount_folder (const struct node_mount *item, struct failure *failure)
     {
       if (mount (item->source, item->target, NULL, MS_BIND, NULL) < 0)
         return fail (failure, errno, "bind %s at %s", item->source, item->target);
+      /* Else what is mounted below would appear below the source as well. */
+      if (mount (NULL, item->target, NULL, MS_PRIVATE, NULL) < 0
+          || mount (NULL, item->target, NULL, MS_SHARED, NULL) < 0)
+        return fail (failure, errno, "set %s apart from %s", item->target, item->source);
       return 0;
     }
   /* Sockets, namespace handles and secrets; programs and devices too, when a pod's volume needs them. */

@@ -5,6 +5,7 @@ import { plainStrategy } from "../../strategy.ts";
 import { podColumns } from "./columns.ts";
 import { defaultPodSpec, qosClass } from "./defaults.ts";
 import { forbidEphemeralContainers, takeEphemeralContainers, validateEphemeralContainers } from "./ephemeral-containers.ts";
+import { unheededWishes } from "./not-yet.ts";
 import { gatedConditions } from "./scheduling-gates.ts";
 import { keepTokenMount } from "./token-mount.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./update.ts";
@@ -59,6 +60,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
       if (faults.length === 0) pod.status = { ...pod.status, qosClass: qosClass(pod) };
       return faults;
     },
+    warnings: unheededWishes,
     prepareForUpdate(next, current) {
       next.spec ??= {};
       next.spec.nodeName ??= current.spec?.nodeName;
