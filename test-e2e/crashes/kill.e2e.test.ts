@@ -113,8 +113,7 @@ scenario("kill -9 of shims while pods are created and deleted: each runs once, o
   while (isBusy && killed.size < 8) {
     for (const pid of findShims(agent)) {
       if (killed.has(pid) || killed.size >= 8) continue;
-      killed.add(pid);
-      process.kill(pid, "SIGKILL");
+      if (killShim(pid)) killed.add(pid);
     }
     await new Promise((resume) => setTimeout(resume, 5));
   }
@@ -126,6 +125,16 @@ scenario("kill -9 of shims while pods are created and deleted: each runs once, o
   for (const name of fresh)
     assert.equal((await cluster.kubectlOk(["exec", name, "--", "sh", "-c", "ps | grep -c '[s]leep 1000'"])).trim(), "1");
 });
+
+/** Whether it was there to be killed; it may have ended since it was found. */
+function killShim(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
+}
 
 /** The shim of a pod by its command line, among the processes of the agent's PID namespace. */
 function findShim(agentPid: number, podUid: string): number {

@@ -34,9 +34,12 @@ function start(): () => Promise<void> {
 
 const namespace = "default";
 
+/** Resolves when the cache has seen it, so that who is not in the cache afterwards is gone. */
 async function make(name: string, owners: readonly OwnerReference[] = [], finalizers: readonly string[] = []): Promise<ConfigMap> {
   const metadata = { name, namespace, ownerReferences: [...owners], finalizers: [...finalizers] };
-  return await plane.registry.configMaps.create({ metadata });
+  const made = await plane.registry.configMaps.create({ metadata });
+  await plane.registry.configMaps.cache.waitFor(Number(made.metadata?.resourceVersion));
+  return made;
 }
 
 function by(owner: ConfigMap, more: Partial<OwnerReference> = {}): OwnerReference {
