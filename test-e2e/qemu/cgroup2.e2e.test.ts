@@ -49,8 +49,8 @@ for (const file of Object.values(groups).flat()) {
       assert.ok(run.events.some((event) => event.event === "file" && event.file === inGuest) && tests.length > 0, lastWords);
     });
     for (const { name, error, skipped } of tests) {
-      test(name, (context) => {
-        if (skipped !== undefined) return context.skip(skipped);
+      test(name, () => {
+        assert.equal(skipped, undefined, "whatever a test may want, this machine is made to have");
         assert.equal(error, undefined, error);
       });
     }
