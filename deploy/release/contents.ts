@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { bundlePrograms } from "../../scripts/bundle.ts";
 import { type ArchiveEntry, checksums } from "./archive.ts";
 import { findDebianFile } from "./debian-file.ts";
-import { licenceDocument, packageFolders, readComponent } from "./licences.ts";
+import { licenceFiles, nodeFolder, packageFolders, readComponent } from "./licences.ts";
 
 /** The repository, which bundling runs in. */
 export const repository = resolve(import.meta.dirname, "../..");
@@ -38,12 +38,12 @@ async function listEntries(version: string, staging: string): Promise<ArchiveEnt
   const etcd = findDebianFile("etcd-server", "/usr/bin/etcd", "Apache-2.0");
   const nats = findDebianFile("nats-server", "/usr/sbin/nats-server", "Apache-2.0");
   const musl = findDebianFile("musl", "/usr/share/doc/musl/copyright", "MIT");
-  const npm = [...packageFolders(Object.keys(inputs)), "node_modules/koffi", "node_modules/node"].map(readComponent);
-  const licences = licenceDocument([...npm, etcd.component, nats.component, musl.component]);
+  const npm = [...packageFolders(Object.keys(inputs)), "node_modules/koffi", nodeFolder()].map(readComponent);
+  const licences = licenceFiles([...npm, etcd.component, nats.component, musl.component]);
   const entries = [
     text("VERSION", `${version}\n`),
     text("ARCHITECTURE", `${process.arch}\n`),
-    text("THIRD-PARTY-LICENCES.txt", licences),
+    ...licences.map((licence) => text(`licenses/${licence.path}`, licence.text)),
     file("LICENSE", "LICENSE"),
     file("INSTALL.md", "docs/install.md"),
     program("install.sh", "deploy/install.sh"),

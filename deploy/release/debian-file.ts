@@ -10,18 +10,20 @@ export interface DebianFile {
 
 /** Throws with what to install when the package is not there. */
 export function findDebianFile(packageName: string, path: string, licence: string): DebianFile {
-  const version = query(["--show", packageName]).trim().split("\t")[1] ?? "";
+  const [version = "", builtUsing = ""] = query(["--show", "--showformat", `\${Version}\n\${Built-Using}`, packageName]).split("\n");
   const files = query(["-L", packageName]).split("\n");
   if (!files.includes(path)) throw new Error(`the Debian package ${packageName} has no ${path}`);
-  return {
-    path: realpathSync(path),
-    component: {
-      name: `${packageName} (Debian)`,
-      version,
-      licence,
-      texts: [readFileSync(`/usr/share/doc/${packageName}/copyright`, "utf8")],
-    },
-  };
+  const copyright = readFileSync(`/usr/share/doc/${packageName}/copyright`, "utf8");
+  const texts = [copyright, ...commonLicences(copyright)];
+  if (builtUsing !== "")
+    texts.push(`Debian built it with these source packages of its archive, in which their licences are:\n${builtUsing}`);
+  return { path: realpathSync(path), component: { name: `debian/${packageName}`, version, licence, texts } };
+}
+
+/** Full texts of the licences that Debian's copyright files only point to (https://www.debian.org/doc/debian-policy/ch-docs.html, 12.5). */
+function commonLicences(copyright: string): string[] {
+  const paths = copyright.match(/\/usr\/share\/common-licenses\/[\w.-]*\w/g) ?? [];
+  return [...new Set(paths)].map((path) => readFileSync(path, "utf8"));
 }
 
 function query(args: readonly string[]): string {

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ReleaseContents, releaseContents } from "./contents.ts";
+
+function textOf(contents: ReleaseContents, path: string): string {
+  const content = contents.entries.find((entry) => entry.path === path)?.content;
+  assert.ok(content && "bytes" in content, `${path} is in the release`);
+  return content.bytes.toString();
+}
+
+/** What a licence's text cannot do without: a grant, or the terms as a whole. */
+const terms =
+  /Permission is hereby granted|Permission to use, copy|Redistribution and use in source|TERMS AND CONDITIONS FOR USE|free and unencumbered/;
+
+test("a release has the full text of the licence of everything that it carries along", async () => {
+  using contents = await releaseContents("0.0.0-licences");
+  const index = textOf(contents, "licenses/INDEX.txt");
+  const paths = new Map([...index.matchAll(/^(\S+) \S+ \(.+\): (.+)$/gm)].map(([, name = "", path = ""]) => [name, path]));
+  const node = `node-linux-${process.arch}`;
+  const expected = ["pino", "koffi", "ms", "@bufbuild/protobuf", node, "debian/etcd-server", "debian/nats-server", "debian/musl"];
+  assert.deepEqual(
+    expected.filter((name) => !paths.has(name)),
+    [],
+    index,
+  );
+  const without = [...paths].filter(([, path]) => !terms.test(textOf(contents, `licenses/${path}`)));
+  assert.deepEqual(without, []);
+  // Node.js has those of the libraries that it is linked with in the same file.
+  const ofNode = textOf(contents, `licenses/${paths.get(node)}`);
+  for (const part of ["Node.js contributors", "located at deps/v8", "located at deps/openssl", "located at deps/uv"])
+    assert.ok(ofNode.includes(part), part);
+});
