@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import type { ChannelCredentials } from "@grpc/grpc-js";
-import type { CarriedServiceAccountToken, NodeStatus, Pod } from "@tessera/proto";
+import type { CarriedServiceAccountToken, Node, NodeStatus, Pod } from "@tessera/proto";
 import type { ControlMessage, Hello, Peer, ReferencedObject, Welcome } from "@tessera/proto/node";
 import type { HostFiles, NodeNetwork, PeerNode, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
@@ -18,13 +18,14 @@ import { podTokens } from "./objects/pod-references.ts";
 import { isReferencedKind, keyOf, type ReferencedContent, ReferencedObjects } from "./objects/referenced-objects.ts";
 import { TokenRenewal } from "./objects/token-renewal.ts";
 import { dataPaths } from "./paths.ts";
+import { type AdmittingNode, admissionRefusal } from "./pod/admission.ts";
 import type { PodEvent, PodReports } from "./pod/dependencies.ts";
 import { Pods } from "./pod/pods.ts";
 import { PodStore } from "./pod/store.ts";
 import type { WantedPod } from "./pod/wanted.ts";
 import { AccountReader } from "./process/user.ts";
 import { NodeSession, type SessionHandler, type StreamCall } from "./session/node-session.ts";
-import { type NodeIdentity, nodeLabels, nodeStatus } from "./session/node-status.ts";
+import { type NodeIdentity, nodeLabels, nodeStatus, pressuresOf } from "./session/node-status.ts";
 import { Outbox } from "./session/outbox.ts";
 import { readNodeUsage } from "./stats/node-usage.ts";
 import { runningContainers } from "./stats/running-containers.ts";
@@ -83,6 +84,7 @@ export class Agent {
     releasePod: ({ uid }) => this.#release(uid),
     referencedObject: (object) => this.#takeObject(object),
     peers: ({ peers }) => this.#setPeers(peers),
+    ownNode: ({ node }) => (this.#ownNode = JSON.parse(node.toString()) as Node),
     synced: () => this.#pods.keepOnly(this.#mentioned),
     // Taken by the session itself.
     openStream: () => undefined,
@@ -90,6 +92,8 @@ export class Agent {
   /** Pods that the control plane has named in the present session. */
   #mentioned = new Set<string>();
   #nodeStatus: NodeStatus | undefined;
+  /** As the control plane has last told of it. */
+  #ownNode: Node | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
@@ -117,6 +121,13 @@ export class Agent {
       log,
       reports: this.#reports(),
       store: new PodStore(paths.pods),
+      // What the control plane no longer knows goes as soon as this session has told all; it keeps nobody out.
+      refusalOf: (pod, others) =>
+        admissionRefusal(
+          pod,
+          this.#admittingNode(),
+          others.flatMap(({ uid, footprint }) => (this.#mentioned.has(uid) ? [footprint] : [])),
+        ),
     });
     const onImages = (names: readonly string[]) => this.#imagesLoaded(names);
     this.#streams = new Streams({ pods: this.#pods, runtime, images, outbox: this.#outbox, log, onImages });
@@ -223,6 +234,15 @@ export class Agent {
     const pod = JSON.parse(json.toString()) as Pod;
     this.#mentioned.add(pod.metadata?.uid ?? "");
     this.#pods.assign(pod);
+  }
+
+  #admittingNode(): AdmittingNode {
+    const { name, allowedUnsafeSysctls } = this.#parts.node;
+    const { metadata, spec, status } = this.#ownNode ?? {};
+    const object = this.#ownNode && { name, labels: metadata?.labels ?? {}, taints: spec?.taints ?? [] };
+    // The agent's own account of what it has is the newer one; resources that it knows nothing of are others'.
+    const allocatable = { ...status?.allocatable, ...this.#nodeStatus?.allocatable };
+    return { allowedUnsafeSysctls, allocatable, pressures: pressuresOf(this.#nodeStatus), object };
   }
 
   #release(uid: string): void {

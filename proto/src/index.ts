@@ -14,6 +14,10 @@ export {
 export { isCancellation, type StatusReason, TesseraError } from "./error.ts";
 export { type InitChoice, initAnnotation, parseInitAnnotation } from "./init-annotation.ts";
 export { type ManifestDocument, type Position, parseManifest } from "./manifest.ts";
+export { type HostPort, hostPortsCollide, podHostPorts } from "./placement/host-ports.ts";
+export { matchesTerm, type SelectableNode } from "./placement/node-selector-terms.ts";
+export { type Amounts, podRequests, resourceAmount, scoredRequests } from "./placement/requests.ts";
+export { tolerates, toleratesAny } from "./placement/tolerations.ts";
 export {
   canonicalQuantity,
   compareQuantities,

@@ -39,3 +39,34 @@ scenario("a pod with a kernel setting that it may not have fails, and is told wh
   assert.equal(status.reason, "SysctlForbidden");
   assert.match(status.message ?? "", /"net\.core\.somaxconn" is not one of the safe ones/);
 });
+
+scenario("a pod that is sent to a node by name, which cannot take it in, fails and says why; the node takes others", async (cluster) => {
+  const nodeName = "node-1";
+  const asking = (name: string, pod: object, resources: object = {}) =>
+    shellPod(name, "sleep 1000", { pod: { nodeName, ...pod }, container: { resources } });
+  await cluster.apply(
+    asking("large", {}, { requests: { cpu: "1000" } }),
+    asking("elsewhere", { nodeSelector: { "kubernetes.io/hostname": "node-2" } }),
+    asking("small", { nodeSelector: { "kubernetes.io/hostname": nodeName } }, { requests: { cpu: "10m" } }),
+  );
+  const refused = async (name: string) => {
+    const { status } = await until(`${name} fails`, async () => {
+      const pod = await cluster.getPod(name);
+      return pod.status.phase === "Failed" ? pod : undefined;
+    });
+    const events = await cluster.kubectlOk(["get", "events", "--field-selector", `involvedObject.name=${name},reason=${status.reason}`]);
+    return { ...status, events };
+  };
+  const large = await refused("large");
+  assert.equal(large.reason, "OutOfcpu");
+  assert.match(
+    large.message ?? "",
+    /^Pod was rejected: Node didn't have enough resource: cpu, requested: 1000000, used: \d+, capacity: \d+$/,
+  );
+  assert.match(large.events, /Warning +OutOfcpu +pod\/large +Node didn't have enough resource: cpu/);
+  assert.match(await cluster.kubectlOk(["get", "pod", "large"]), / 0\/1 +OutOfcpu /);
+  const elsewhere = await refused("elsewhere");
+  assert.equal(elsewhere.reason, "NodeAffinity");
+  assert.match(elsewhere.events, /Predicate NodeAffinity failed: node\(s\) didn't match Pod's node affinity\/selector/);
+  await cluster.waitReady("small");
+});

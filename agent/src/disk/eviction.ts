@@ -1,4 +1,5 @@
 import { formatQuantity } from "@tessera/proto";
+import { CRITICAL_PRIORITY } from "../pod/priority.ts";
 import type { Shortage } from "./disk-use.ts";
 
 /** A pod of the node, with what it has written. */
@@ -15,9 +16,6 @@ interface ContainerUse {
   readonly usedBytes: number;
   readonly requestBytes: number;
 }
-
-/** Pods that the cluster itself needs, by Kubernetes' system-cluster-critical and system-node-critical. */
-const CRITICAL_PRIORITY = 2_000_000_000;
 
 /** Who goes first, as the kubelet ranks them: who uses more than was asked for, then the lower priority, then who is furthest beyond. */
 export function chooseVictim(candidates: readonly EvictionCandidate[]): EvictionCandidate | undefined {

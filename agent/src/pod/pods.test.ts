@@ -448,6 +448,49 @@ describe("pods on a node", () => {
     assert.deepEqual(await node.leftovers(), []);
   });
 
+  it("counts a pod as long as its object is there and it has not ended", async () => {
+    const half = { containers: [container("main", { resources: { requests: { cpu: "1" } } })] };
+    pods.assign(pod("a", half));
+    pods.assign(pod("b", { ...half, restartPolicy: "Never" }));
+    await running("uid-b");
+    pods.assign(pod("c", half));
+    await until(() => phase("uid-c") === "Failed", seen);
+    assert.equal(status("uid-c")?.reason, "OutOfcpu");
+    assert.equal(
+      status("uid-c")?.message,
+      "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000, used: 2000, capacity: 2000",
+    );
+    node.kernel.end("uid-b", "main_0", { exitCode: 0 });
+    await until(() => phase("uid-b") === "Succeeded", seen);
+    pods.assign(pod("d", half));
+    await running("uid-d");
+    pods.release("uid-a");
+    pods.assign(pod("e", half));
+    await running("uid-e");
+  });
+
+  it("refuses none that it has taken in once, whatever has become of the node, and runs none that it has refused", async () => {
+    pods.assign(pod("a"));
+    await running("uid-a");
+    await pods.stop();
+    node.admitting = { ...node.admitting, pressures: ["DiskPressure"] };
+    pods = await node.agent();
+    pods.assign(pod("a"));
+    pods.assign(pod("b"));
+    await until(() => phase("uid-b") === "Failed", seen);
+    assert.equal(status("uid-b")?.reason, "Evicted");
+    assert.equal(phase("uid-a"), "Running");
+    const refused = { ...pod("b"), status: status("uid-b") };
+    await pods.stop();
+    node.admitting = { ...node.admitting, pressures: [] };
+    node.statuses.clear();
+    pods = await node.agent();
+    pods.assign(refused);
+    await until(() => phase("uid-b") === "Failed", seen);
+    assert.equal(status("uid-b")?.message, "Pod was rejected: The node had condition: [DiskPressure].");
+    assert.deepEqual(node.kernel.starts, ["uid-a/main_0"]);
+  });
+
   it("finds its pods again after being killed and restarts none", async () => {
     pods.assign(pod("a"));
     await running("uid-a");

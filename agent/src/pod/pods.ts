@@ -4,9 +4,9 @@ import type { ImagePuller, ImageStore } from "../images/index.ts";
 import type { AddressPool } from "../network/addresses.ts";
 import { podReferences } from "../objects/pod-references.ts";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
-import { admissionRefusal } from "./admission.ts";
+import { type Footprint, toRejection } from "./admission.ts";
 import type { PodDependencies } from "./dependencies.ts";
-import { newRecord, parseAttemptId } from "./record.ts";
+import { newRecord, type PodEnd, type PodRecord, parseAttemptId } from "./record.ts";
 import { seedFromStatus } from "./seed.ts";
 import { PodState } from "./state.ts";
 import { type PodStore, podFolders } from "./store.ts";
@@ -22,6 +22,14 @@ export interface PodsDependencies extends PodDependencies {
   readonly addresses: AddressPool;
   readonly objects: ReferencedObjects;
   readonly store: PodStore;
+  /** Why the node will not take the pod in, beside others that are there; undefined when it will. */
+  readonly refusalOf: (pod: Pod, others: readonly PresentPod[]) => PodEnd | undefined;
+}
+
+/** A pod that holds its part of the node. */
+export interface PresentPod {
+  readonly uid: string;
+  readonly footprint: Footprint;
 }
 
 /** All pods of the node: one worker each, and who hears of what. */
@@ -104,19 +112,26 @@ export class Pods {
     const uid = pod.metadata?.uid ?? "";
     const worker = this.#workers.get(uid);
     if (worker === undefined) {
-      const { clock, node, reports } = this.#deps;
+      const { clock } = this.#deps;
       const want = toWanted(pod, false);
       const record = newRecord(uid, pod, clock.now());
       seedFromStatus(record, pod, clock.now());
-      const refusal = record.ended === undefined ? admissionRefusal(pod, node) : undefined;
-      if (refusal !== undefined) {
-        record.ended = refusal;
-        reports.event(want, { type: "Warning", ...refusal, fieldPath: "" });
-      }
+      this.#admit(want, record);
       this.#add(want, PodState.fresh(record)).start();
     } else if (worker.want.desire.is !== "remove") {
       worker.update(toWanted(pod, false));
     }
+  }
+
+  /** Turns away a pod that is new here and that the node cannot take. What it has taken in once it does not refuse, whatever has changed since. */
+  #admit(want: WantedPod, record: PodRecord): void {
+    if (want.desire.is !== "run" || record.ended !== undefined || want.pod.status?.startTime !== undefined) return;
+    const { refusalOf, reports } = this.#deps;
+    const others = this.all().flatMap((worker) => (worker.holdsRoom ? [{ uid: worker.want.uid, footprint: worker.footprint }] : []));
+    const refusal = refusalOf(want.pod, others);
+    if (refusal === undefined) return;
+    record.ended = toRejection(refusal);
+    reports.event(want, { type: "Warning", ...refusal, fieldPath: "" });
   }
 
   /** The pod's object is gone, or never was this node's. */

@@ -1,6 +1,6 @@
 import type { ContainerStatus, Pod } from "@tessera/proto";
 import { signalNumber } from "../process/signals.ts";
-import { PodReason, Terminated } from "./reasons.ts";
+import { Terminated } from "./reasons.ts";
 import type { ContainerExit, PodRecord } from "./record.ts";
 import { containerStatuses } from "./wanted.ts";
 
@@ -13,7 +13,8 @@ export function seedFromStatus(record: PodRecord, pod: Pod, nowMs: number): void
   if (phase !== "Running" && phase !== "Succeeded" && phase !== "Failed") return;
   record.startTimeMs = Date.parse(pod.status?.startTime ?? "") || nowMs;
   const { reason = "", message = "" } = pod.status ?? {};
-  if (phase === "Failed" && (reason === PodReason.deadlineExceeded || reason === PodReason.evicted)) record.ended = { reason, message };
+  // The pod as a whole has failed, not one of its containers: evicted, past its deadline, or turned away before any of them was there.
+  if (phase === "Failed" && reason !== "") record.ended = { reason, message };
   for (const status of containerStatuses(pod.status)) {
     const exit = lastKnownExit(status, nowMs);
     if (exit === undefined || !status.name) continue;

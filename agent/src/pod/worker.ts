@@ -10,6 +10,7 @@ import type { ProbeKind } from "../probes/schedule.ts";
 import { isLimited, type PodStorage, podStorage } from "../storage/pod-storage.ts";
 import { StorageWatch } from "../storage/storage-watch.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
+import { type Footprint, podFootprint } from "./admission.ts";
 import { retryDelayMs } from "./backoff.ts";
 import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
@@ -20,7 +21,7 @@ import { planPod, podDeadlineMs, podOutcome } from "./plan.ts";
 import { EventReason, PodReason, Waiting } from "./reasons.ts";
 import { type PodEnd, parseAttemptId } from "./record.ts";
 import { type PodState, toExit } from "./state.ts";
-import { podStatus, statusChangesAt } from "./status.ts";
+import { podPhase, podStatus, statusChangesAt } from "./status.ts";
 import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
 import { StepError } from "./step-error.ts";
 import { messageOf, runStep, type StepContext } from "./steps.ts";
@@ -70,6 +71,8 @@ export class PodWorker {
   readonly #file: RecordFile;
   readonly #prober: Prober;
   readonly #storageWatch: StorageWatch;
+  /** Of what is fixed when a pod is created. */
+  readonly footprint: Footprint;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, { step: PodStep; cancel: AbortController; done: Promise<void> }>();
   /** Exits that were heard of while the container's start was still under way. */
@@ -89,6 +92,7 @@ export class PodWorker {
     this.#deps = deps;
     this.#want = want;
     this.#isLimited = isLimited(want);
+    this.footprint = podFootprint(want.pod);
     this.#state = state;
     this.#folders = folders;
     this.#file = file;
@@ -264,6 +268,12 @@ export class PodWorker {
       ...Object.values(record.containers).flatMap(({ imageId }) => (imageId === "" ? [] : [imageId])),
       ...[...prepared.values()].map(({ image }) => image.id),
     ];
+  }
+
+  /** Whether its part of the node is nobody else's: until it has ended, or its object is gone. */
+  get holdsRoom(): boolean {
+    const phase = podPhase(this.#want, this.#state);
+    return this.#want.desire.is !== "remove" && phase !== "Succeeded" && phase !== "Failed";
   }
 
   /** Whether it still has anything that it would give back at its end. */

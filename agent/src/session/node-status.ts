@@ -117,6 +117,12 @@ function conditions(
   });
 }
 
+/** What the node is short of: types of conditions. */
+export function pressuresOf(status: NodeStatus | undefined): string[] {
+  const isTrue = (condition: NodeCondition) => condition.status === "True";
+  return (status?.conditions ?? []).flatMap((one) => (one.type?.endsWith("Pressure") && isTrue(one) ? [one.type] : []));
+}
+
 /** Labels that the agent gives its Node object. */
 export function nodeLabels(node: NodeFacts, identity: NodeIdentity): Record<string, string> {
   return {

@@ -1,5 +1,4 @@
-import type { Node, Pod, Taint, Toleration } from "@tessera/proto";
-import { tolerates } from "../scheduler/tolerations.ts";
+import { type Node, type Pod, type Taint, type Toleration, tolerates } from "@tessera/proto";
 import type { CachedObject } from "../store/cache.ts";
 import { cacheLoop, changesOf } from "./cache-loop.ts";
 import { toTime } from "./clock.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { connect } from "node:tls";
 import { status } from "@grpc/grpc-js";
-import type { CarriedServiceAccountToken, Pod } from "@tessera/proto";
+import type { CarriedServiceAccountToken, Node, Pod } from "@tessera/proto";
 import { CertificateAuthority } from "../auth/certificate-authority.ts";
 import { type PodBuilder, pod } from "../controllers/testing/builders.ts";
 import { eventually, ManualClock } from "../controllers/testing/fakes.ts";
@@ -94,6 +94,34 @@ describe("who may have a session", () => {
     assert.deepEqual(first.assigned(), []);
     assert.deepEqual(nodes.server.connected, [name]);
   });
+});
+
+test("an agent hears of its own Node before any pod, and of changes before the pods that came of them", async () => {
+  await using nodes = await plane.serve();
+  const name = fresh("node");
+  const first = await create(pod(fresh("early")).on(name));
+  const session = await (await nodes.agent(name)).join(name, { labels: { "kubernetes.io/os": "linux" } });
+  const order = () => session.messages.flatMap(({ $case }) => ($case === "ownNode" || $case === "assignPod" ? [$case] : []));
+  const told = () => session.all("ownNode").map(({ node }) => JSON.parse(node.toString()) as Node);
+  assert.deepEqual(order(), ["ownNode", "assignPod"]);
+  assert.equal(session.assigned()[0]?.metadata?.uid, first.metadata?.uid);
+  assert.deepEqual(told()[0]?.metadata?.labels, { "kubernetes.io/os": "linux" });
+  await plane.registry.nodes.mutate("", name, (node) => ({
+    ...node,
+    metadata: { ...node.metadata, labels: { disk: "ssd" } },
+    spec: { ...node.spec, taints: [{ key: "old", effect: "NoExecute" }] },
+  }));
+  await create(pod(fresh("late")).on(name));
+  await session.received("assignPod", ({ pod: bytes }) => !bytes.toString().includes(first.metadata?.uid ?? ""));
+  assert.deepEqual(order(), ["ownNode", "assignPod", "ownNode", "assignPod"]);
+  assert.deepEqual(told()[1]?.metadata?.labels, { disk: "ssd" });
+  assert.deepEqual(told()[1]?.spec?.taints, [{ key: "old", effect: "NoExecute" }]);
+  // What it reports itself is no news to it.
+  session.nodeStatus({ ...aNodeStatus("10.0.0.1"), nodeInfo: { kernelVersion: "7" } });
+  await eventually("the report is written", () => nodeOf(name)?.status?.nodeInfo?.kernelVersion === "7");
+  await create(pod(fresh("later")).on(name));
+  await eventually("the third pod comes", () => session.assigned().length === 3);
+  assert.equal(told().length, 2);
 });
 
 test("a node gets another certificate in its own name, and a new server certificate disturbs nobody", async () => {

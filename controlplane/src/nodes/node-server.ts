@@ -24,7 +24,7 @@ import { certifiedNodeName } from "./node-identity.ts";
 import { NodeLeases } from "./node-leases.ts";
 import { NodeMessages } from "./node-messages.ts";
 import { NodeRegistrar } from "./node-registrar.ts";
-import { NodeSession, type SessionCall, toPeer } from "./node-session.ts";
+import { isOwnNodeNews, NodeSession, type SessionCall, toPeer } from "./node-session.ts";
 import type { NodeStream, NodeStreams } from "./node-streams.ts";
 import { PodCidrs } from "./pod-cidrs.ts";
 import { type PodChange, PodIndex } from "./pod-index.ts";
@@ -249,6 +249,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
     if (before?.nodeAddress !== after?.nodeAddress || before?.podCidr !== after?.podCidr) {
       for (const session of this.#sessions.values()) session.tellPeers();
     }
+    if (!isDeleted && isOwnNodeNews(previous?.value, object.value)) this.#sessions.get(object.name)?.tellOwnNode();
     if (!isDeleted && previous) return;
     this.#health.look(object.name);
     this.#leases.look(object.name);
@@ -340,6 +341,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
       view: {
         pods: this.#pods,
         nodes: () => registry.nodes.cache.list(),
+        node: (name) => registry.nodes.cache.get("", name),
         referenced: (reference, node) => this.#referenced(reference, node),
       },
     });
@@ -352,11 +354,12 @@ export class NodeServer implements ControlLoop, NodeStreams {
   async #admit(session: NodeSession, hello: Hello, call: SessionCall): Promise<void> {
     call.pause();
     const { store, registry, settings, log } = this.#deps;
-    const [node] = await Promise.all([
-      this.#registrar.register(hello),
-      // The agent ends what Welcome does not name: the list must be as new as anything that the agent was ever told.
-      store.currentRevision().then((revision) => registry.pods.cache.waitFor(revision, { timeoutMs: CACHE_TIMEOUT_MS })),
-    ]);
+    const node = await this.#registrar.register(hello);
+    // The agent ends what Welcome does not name: the list must be as new as anything that the agent was ever told. And it is told of its Node
+    // as it is registered now: without the taints of its silence.
+    const revision = await store.currentRevision();
+    const { pods, nodes } = registry;
+    await Promise.all([pods, nodes].map(({ cache }) => cache.waitFor(revision, { timeoutMs: CACHE_TIMEOUT_MS })));
     if (session.ended) return;
     const podCidr = node.spec?.podCIDR ?? "";
     session.welcome({ podCidr, clusterCidr: settings.clusterCidr }, hello);

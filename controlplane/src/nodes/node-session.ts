@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { Node } from "@tessera/proto";
 import type { ControlMessage, Hello, NodeMessage, OpenStream, Peer } from "@tessera/proto/node";
@@ -15,6 +16,7 @@ export interface SessionView {
   referenced(reference: Reference, nodeName: string): Buffer | undefined;
   /** All nodes of the cluster. */
   nodes(): Iterable<CachedObject<Node>>;
+  node(name: string): CachedObject<Node> | undefined;
 }
 
 /** The answer to Hello. */
@@ -53,6 +55,7 @@ export class NodeSession {
     this.#welcomed = true;
     this.#outbox.add("welcome", () => ({ $case: "welcome", value: { ...admission, podUids } }));
     this.tellPeers();
+    this.tellOwnNode();
     const held = new Map(hello.pods.map((pod) => [pod.uid, Number(pod.resourceVersion)]));
     for (const pod of pods.values()) {
       this.#tellReferences(pod);
@@ -91,6 +94,15 @@ export class NodeSession {
   tellPeers(): void {
     if (!this.#welcomed) return;
     this.#outbox.add("peers", () => ({ $case: "peers", value: { peers: this.#peers() } }));
+  }
+
+  /** What decides which pods the node takes in; told before the pods that were bound because of it. */
+  tellOwnNode(): void {
+    if (!this.#welcomed) return;
+    this.#outbox.add("node", () => {
+      const node = this.#view.node(this.nodeName);
+      return node && { $case: "ownNode", value: { node: node.bytes } };
+    });
   }
 
   /** Returns what takes the question back, should it still wait. */
@@ -137,6 +149,12 @@ export class NodeSession {
     }
     return peers;
   }
+}
+
+/** Whether an agent has to hear of its own Node anew. */
+export function isOwnNodeNews(before: Node | undefined, after: Node): boolean {
+  const told = (node: Node | undefined) => [node?.metadata?.labels, node?.spec?.taints, node?.status?.allocatable];
+  return !isDeepStrictEqual(told(before), told(after));
 }
 
 /** What other nodes must know of a node; undefined while it has no address or no pod addresses. */

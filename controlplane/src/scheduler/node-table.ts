@@ -1,7 +1,6 @@
-import type { ContainerImage, Node, Taint } from "@tessera/proto";
+import { type ContainerImage, type Node, resourceAmount, type Taint } from "@tessera/proto";
 import { ImageTable } from "./image-table.ts";
 import type { PodShape } from "./pod-shape.ts";
-import { resourceAmount } from "./requests.ts";
 
 /** One resource of all nodes, indexed by row. */
 export interface ResourceColumn {

@@ -1,8 +1,7 @@
-import type { PodSpec } from "@tessera/proto";
+import { type PodSpec, podHostPorts, podRequests, scoredRequests } from "@tessera/proto";
 import { type Constraints, podConstraints } from "./constraints.ts";
 import { canonicalImage } from "./image-table.ts";
 import { type NodeTable, PODS } from "./node-table.ts";
-import { podRequests, scoredRequests } from "./requests.ts";
 
 /** An amount of one of the table's resources. */
 export interface ResourceRequest {
@@ -94,14 +93,4 @@ export class ShapeCatalog {
     this.#constraints.set(key, { value, users: 1 });
     return value;
   }
-}
-
-function podHostPorts(spec: PodSpec): string[] {
-  const ports: string[] = [];
-  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? []).filter((c) => c.restartPolicy === "Always")]) {
-    for (const port of container.ports ?? []) {
-      if (port.hostPort) ports.push(`${port.protocol || "TCP"}/${port.hostIP || "0.0.0.0"}/${port.hostPort}`);
-    }
-  }
-  return ports.sort();
 }

@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
 import type { Pod } from "@tessera/proto";
-import { TesseraError } from "@tessera/proto";
+import { podRequests, TesseraError } from "@tessera/proto";
 import { systemClock } from "../controllers/clock.ts";
 import { node, pod } from "../controllers/testing/builders.ts";
 import { eventually, RecordedEvents, silentLog } from "../controllers/testing/fakes.ts";
 import { MemoryRegistry } from "../controllers/testing/memory-registry.ts";
-import { podRequests } from "./requests.ts";
 import { Scheduler } from "./scheduler.ts";
 import { randomNumbers } from "./testing/random-numbers.ts";
 

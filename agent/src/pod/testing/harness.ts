@@ -9,6 +9,7 @@ import type { NodeFacts } from "../../node-facts.ts";
 import { ReferencedObjects } from "../../objects/referenced-objects.ts";
 import { AccountReader } from "../../process/user.ts";
 import { Volumes } from "../../volumes/volumes.ts";
+import { type AdmittingNode, admissionRefusal } from "../admission.ts";
 import type { PodEvent } from "../dependencies.ts";
 import { Pods } from "../pods.ts";
 import { PodStore } from "../store.ts";
@@ -47,6 +48,12 @@ export class TestNode {
   readonly reportCount = new Map<string, number>();
   addresses: AddressPool;
   podCidr = "10.64.1.0/24";
+  admitting: AdmittingNode = {
+    allowedUnsafeSysctls: TEST_NODE.allowedUnsafeSysctls,
+    allocatable: { cpu: "2", memory: "8Gi", "ephemeral-storage": "100Gi", pods: "110" },
+    pressures: [],
+    object: { name: TEST_NODE.name, labels: {}, taints: [] },
+  };
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -83,6 +90,12 @@ export class TestNode {
         imagesChanged: () => undefined,
       },
       store: new PodStore(join(this.folder, "pods")),
+      refusalOf: (pod, others) =>
+        admissionRefusal(
+          pod,
+          this.admitting,
+          others.map(({ footprint }) => footprint),
+        ),
       failpoint,
     });
     await pods.recover(AbortSignal.timeout(5000));

@@ -1,4 +1,4 @@
-import { matchesTerm } from "../node-selector-terms.ts";
+import { matchesTerm } from "@tessera/proto";
 import type { StaticFilter } from "../plugin.ts";
 
 /** requiredDuringSchedulingIgnoredDuringExecution: one of the terms must match. */

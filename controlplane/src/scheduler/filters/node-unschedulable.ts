@@ -1,5 +1,5 @@
+import { toleratesAny } from "@tessera/proto";
 import type { StaticFilter } from "../plugin.ts";
-import { toleratesAny } from "../tolerations.ts";
 
 const UNSCHEDULABLE_TAINT = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
 

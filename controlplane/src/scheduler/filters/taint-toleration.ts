@@ -1,5 +1,5 @@
+import { toleratesAny } from "@tessera/proto";
 import type { StaticFilter } from "../plugin.ts";
-import { toleratesAny } from "../tolerations.ts";
 
 /** Every taint of effect NoSchedule or NoExecute must be tolerated. */
 export const taintToleration: StaticFilter = {

@@ -1,4 +1,4 @@
-import { matchesTerm } from "../node-selector-terms.ts";
+import { matchesTerm } from "@tessera/proto";
 import type { StaticScore } from "../plugin.ts";
 
 /** preferredDuringSchedulingIgnoredDuringExecution: the sum of the weights of the terms that match. */

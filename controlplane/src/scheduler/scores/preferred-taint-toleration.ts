@@ -1,5 +1,5 @@
+import { toleratesAny } from "@tessera/proto";
 import type { StaticScore } from "../plugin.ts";
-import { toleratesAny } from "../tolerations.ts";
 
 /** Avoids nodes with taints of effect PreferNoSchedule that the pod does not tolerate. */
 export const preferredTaintToleration: StaticScore = {

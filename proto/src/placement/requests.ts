@@ -1,4 +1,5 @@
-import { type Container, type PodSpec, quantityMilliValue, quantityValue } from "@tessera/proto";
+import type { Container, PodSpec } from "../../gen/api.ts";
+import { quantityMilliValue, quantityValue } from "../quantity.ts";
 
 /** Amounts by resource name: cpu in thousandths of a core, all others in base units (bytes, pieces). */
 export type Amounts = ReadonlyMap<string, number>;

@@ -1,4 +1,4 @@
-import type { Taint, Toleration } from "@tessera/proto";
+import type { Taint, Toleration } from "../../gen/api.ts";
 
 /** Kubernetes' rule: an empty effect or key is a wildcard, operator Exists ignores the value. */
 export function tolerates(toleration: Toleration, taint: Taint): boolean {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Container } from "@tessera/proto";
+import type { Container } from "../../gen/api.ts";
 import { podRequests, scoredRequests } from "./requests.ts";
 
 const container = (requests: Record<string, string>, restartPolicy?: string): Container => ({ resources: { requests }, restartPolicy });

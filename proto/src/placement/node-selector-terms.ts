@@ -1,4 +1,4 @@
-import type { NodeSelectorRequirement, NodeSelectorTerm } from "@tessera/proto";
+import type { NodeSelectorRequirement, NodeSelectorTerm } from "../../gen/api.ts";
 
 /** What of a node a term can ask for. */
 export interface SelectableNode {
