@@ -90,35 +90,6 @@ describe("pods on a node", () => {
     assert.deepEqual(await node.leftovers(), []);
   });
 
-  it("runs init containers in order, and the others after them", async () => {
-    const init = [container("first", { command: ["exit 0"] }), container("second", { command: ["exit 0"] })];
-    pods.assign(pod("a", { initContainers: init, containers: [container("main"), container("side")] }));
-    await running("uid-a");
-    const starts = node.kernel.starts.map((start) => start.split("/")[1]);
-    assert.deepEqual([...starts.slice(0, 2), ...starts.slice(2).sort()], ["first_0", "second_0", "main_0", "side_0"]);
-    assert.deepEqual(
-      status("uid-a")?.initContainerStatuses?.map((one) => [one.ready, one.state?.terminated?.reason]),
-      [
-        [true, "Completed"],
-        [true, "Completed"],
-      ],
-    );
-  });
-
-  it("starts a sidecar before the containers after it and stops it after them", async () => {
-    const sidecar = container("proxy", { restartPolicy: "Always" });
-    pods.assign(pod("a", { initContainers: [sidecar], containers: [container("main")] }));
-    await running("uid-a");
-    assert.deepEqual(
-      node.kernel.starts.map((start) => start.split("/")[1]),
-      ["proxy_0", "main_0"],
-    );
-    pods.assign(deleted(pod("a", { initContainers: [sidecar] }), 30));
-    await until(() => node.gone.has("uid-a"), seen);
-    const killed = node.events.filter((event) => event.reason === "Killing").map((event) => event.message);
-    assert.deepEqual(killed, ["Stopping container main", "Stopping container proxy"]);
-  });
-
   it("restarts a container at once, then with growing delays, and shows CrashLoopBackOff with the last exit", async () => {
     pods.assign(pod("a", { containers: [container("main", { command: ["exit 3"] })] }));
     await until(() => main("uid-a")?.state?.waiting?.reason === "CrashLoopBackOff", seen);

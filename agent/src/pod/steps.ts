@@ -7,6 +7,7 @@ import { type LocalImage, parseReference } from "../images/index.ts";
 import { runHook } from "../probes/hook.ts";
 import type { ActionTarget } from "../probes/probe.ts";
 import { podHostname, podHosts, podResolvConf } from "../process/dns.ts";
+import { containerEnv } from "../process/env.ts";
 import type { PodFacts } from "../process/fields.ts";
 import type { GivenFile } from "../process/mounts.ts";
 import { podResources } from "../process/resources.ts";
@@ -188,6 +189,7 @@ const EXECUTORS: Executors = {
     try {
       const running = await runtime.startContainer(want.uid, spec, signal);
       state.noteStarted(name, running.startedAtMs);
+      tellSkippedVariables(container, context);
       state.prepared.set(name, { ...prepared, process: spec.process });
     } catch (error) {
       if (!isStartError(error)) {
@@ -298,6 +300,15 @@ const EXECUTORS: Executors = {
   },
 };
 
+/** Keys of envFrom that the container does without are found out from an Event, or late. */
+function tellSkippedVariables(container: WantedContainer, context: StepContext): void {
+  const { want, objects, emit } = context;
+  const { skipped } = containerEnv({ pod: want.pod, container: container.spec, facts: podFacts(context), objects });
+  if (skipped.length === 0) return;
+  const message = `Left out of the environment, as they can be no names of variables: ${skipped.join(", ")}`;
+  emit({ type: "Warning", reason: EventReason.invalidEnvironment, message, fieldPath: fieldPathOf(container) });
+}
+
 /** What went wrong with a hook. One that was ended from outside throws the reason of that. */
 async function hookFailure(
   { spec, ...container }: WantedContainer,
@@ -389,7 +400,7 @@ async function writeEtcFiles({ want, state, folders, node }: StepContext): Promi
   const addresses = state.address === undefined ? [] : [state.address];
   const write = (name: string, text: string) => writeFile(join(folders.etc, name), text, { mode: 0o644 });
   await Promise.all([
-    write("hosts", podHosts(want.pod, { hostname, addresses, nodeHosts })),
+    write("hosts", podHosts(want.pod, { addresses, nodeHosts })),
     write("hostname", `${hostname}\n`),
     write("resolv.conf", podResolvConf(want.pod, nodeResolvConf)),
   ]);

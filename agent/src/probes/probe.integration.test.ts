@@ -5,7 +5,9 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
 import { after, describe, it } from "node:test";
 import { Server as GrpcServer, ServerCredentials, type ServiceError, status, type UntypedHandleCall } from "@grpc/grpc-js";
-import type { Probe } from "@tessera/proto";
+import type { LifecycleHandler, Probe } from "@tessera/proto";
+import { systemClock } from "../clock.ts";
+import { runHook } from "./hook.ts";
 import { type ActionTarget, runProbe } from "./probe.ts";
 import { probesOf } from "./schedule.ts";
 
@@ -260,5 +262,49 @@ describe("an exec probe", () => {
   it("says nothing of the container when the node could not run the command", async () => {
     const runCommand = () => Promise.reject(new Error("the shim is gone"));
     assert.deepEqual(await look({ exec: { command: ["x"] } }, { runCommand }), { outcome: "unknown", message: "the shim is gone" });
+  });
+});
+
+describe("a hook", () => {
+  const hook = async (handler: LifecycleHandler, target: Partial<ActionTarget> = {}) => {
+    const whole = { address: HOST, spec: { name: "main", ports: [] }, runCommand: never, ...target };
+    await runHook(handler, whole, systemClock, AbortSignal.timeout(10_000));
+  };
+
+  it("asks for a path at the pod's port, and takes whatever it is answered", async () => {
+    const asked: (string | undefined)[] = [];
+    const port = await listen(
+      createHttpServer((request, response) => {
+        asked.push(`${request.method} ${request.url} ${request.headers["x-hook"]}`);
+        response.writeHead(500).end();
+      }),
+    );
+    const httpHeaders = [{ name: "X-Hook", value: "yes" }];
+    await hook(
+      { httpGet: { path: "/bye", port: "web", httpHeaders } },
+      { spec: { name: "main", ports: [{ name: "web", containerPort: port }] } },
+    );
+    assert.deepEqual(asked, ["GET /bye yes"]);
+    await assert.rejects(hook({ httpGet: { port: await freePort() } }), /connection refused/);
+  });
+
+  it("runs a command, whose exit code says whether it failed", async () => {
+    const commands: string[] = [];
+    const answering = (exitCode: number, output: string) => ({
+      runCommand: async (command: readonly string[]) => {
+        commands.push(command.join(" "));
+        return { exitCode, output };
+      },
+    });
+    await hook({ exec: { command: ["say", "bye"] } }, answering(0, ""));
+    await assert.rejects(
+      hook({ exec: { command: ["say"] } }, answering(3, "nobody there\n")),
+      /command "say" exited with code 3: nobody there/,
+    );
+    assert.deepEqual(commands, ["say bye", "say"]);
+  });
+
+  it("can be nothing else", async () => {
+    await assert.rejects(hook({ tcpSocket: { port: 1 } }), /exec, httpGet or sleep/);
   });
 });

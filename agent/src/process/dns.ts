@@ -46,16 +46,14 @@ function optionName(option: string): string {
 }
 
 export interface HostsInputs {
-  readonly hostname: string;
   readonly addresses: readonly string[];
   /** The node's own file, for pods in the node's network. */
   readonly nodeHosts: string;
 }
 
 /** The pod's /etc/hosts. */
-export function podHosts(pod: Pod, { hostname, addresses, nodeHosts }: HostsInputs): string {
-  const { subdomain, hostNetwork, hostAliases } = pod.spec ?? {};
-  const names = subdomain ? `${hostname}.${subdomain}.${pod.metadata?.namespace ?? ""}.svc.cluster.local\t${hostname}` : hostname;
+export function podHosts(pod: Pod, { addresses, nodeHosts }: HostsInputs): string {
+  const { hostNetwork, hostAliases } = pod.spec ?? {};
   const own = hostNetwork
     ? nodeHosts.replace(/\n*$/, "\n")
     : [
@@ -66,7 +64,7 @@ export function podHosts(pod: Pod, { hostname, addresses, nodeHosts }: HostsInpu
         "fe00::0\tip6-mcastprefix\n",
         "fe00::1\tip6-allnodes\n",
         "fe00::2\tip6-allrouters\n",
-        ...addresses.map((address) => `${address}\t${names}\n`),
+        ...addresses.map((address) => `${[address, ...podNames(pod)].join("\t")}\n`),
       ].join("");
   const aliases = (hostAliases ?? []).map((alias) => `${alias.ip ?? ""}\t${(alias.hostnames ?? []).join("\t")}`);
   for (const alias of aliases) checkLine("hostAliases", alias);
@@ -79,11 +77,27 @@ function checkLine(field: string, line: string): void {
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) throw new TesseraError("Invalid", `${field}: control characters are not allowed`);
 }
 
-const LONGEST_HOSTNAME = 63;
+const CLUSTER_DOMAIN = "cluster.local";
+/** Of a DNS label. */
+const LONGEST_LABEL = 63;
+/** Of the kernel. */
+const LONGEST_HOSTNAME = 64;
 
-/** The name that the pod's processes see. */
+/** By which names the pod knows itself, the longest first. */
+function podNames({ metadata, spec = {} }: Pod): [string, ...string[]] {
+  if (spec.hostnameOverride) return [spec.hostnameOverride];
+  const name = (spec.hostname || metadata?.name || "").slice(0, LONGEST_LABEL).replace(/[-.]+$/, "");
+  return spec.subdomain ? [`${name}.${spec.subdomain}.${metadata?.namespace ?? ""}.svc.${CLUSTER_DOMAIN}`, name] : [name];
+}
+
+/** The name that the pod's processes see. Throws TesseraError "Invalid" for a full name that is too long for the kernel. */
 export function podHostname(pod: Pod, nodeHostname: string): string {
   if (pod.spec?.hostNetwork) return nodeHostname;
-  const name = pod.spec?.hostname || pod.metadata?.name || "";
-  return name.slice(0, LONGEST_HOSTNAME).replace(/[-.]+$/, "");
+  const [full, short = full] = podNames(pod);
+  const name = pod.spec?.setHostnameAsFQDN ? full : short;
+  if (name.length <= LONGEST_HOSTNAME) return name;
+  throw new TesseraError(
+    "Invalid",
+    `the pod's hostname "${name}" is ${name.length} characters long; at most ${LONGEST_HOSTNAME} are possible`,
+  );
 }

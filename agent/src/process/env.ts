@@ -1,7 +1,7 @@
 import { type Container, type EnvFromSource, type EnvVarSource, type Pod, TesseraError } from "@tessera/proto";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
 import { expand } from "./expansion.ts";
-import { fieldValue, type PodFacts, resourceValue } from "./fields.ts";
+import { fieldValue, namedContainer, type PodFacts, resourceValue } from "./fields.ts";
 
 export interface EnvInputs {
   readonly pod: Pod;
@@ -51,7 +51,10 @@ function addSource(source: EnvFromSource, inputs: EnvInputs, values: Map<string,
 function sourcedValue(source: EnvVarSource, inputs: EnvInputs): string | undefined {
   const { pod, container, facts } = inputs;
   if (source.fieldRef !== undefined) return fieldValue(pod, facts, source.fieldRef);
-  if (source.resourceFieldRef !== undefined) return resourceValue(container, facts, source.resourceFieldRef);
+  if (source.resourceFieldRef !== undefined) {
+    const { containerName } = source.resourceFieldRef;
+    return resourceValue(containerName ? namedContainer(pod, containerName) : container, facts, source.resourceFieldRef);
+  }
   const reference = source.configMapKeyRef ?? source.secretKeyRef;
   if (reference === undefined) throw new TesseraError("Invalid", "env: this kind of valueFrom is not supported yet");
   const kind = source.configMapKeyRef !== undefined ? "ConfigMap" : "Secret";

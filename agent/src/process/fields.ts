@@ -56,6 +56,13 @@ function formatMap(map: Readonly<Record<string, string>> | undefined): string {
     .join("\n");
 }
 
+/** The container that a resourceFieldRef names. Throws TesseraError "Invalid" when the pod has none of that name. */
+export function namedContainer({ spec }: Pod, name: string): Container {
+  const container = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].find((one) => one.name === name);
+  if (container !== undefined) return container;
+  throw new TesseraError("Invalid", `resourceFieldRef names container "${name}", which is not in the pod`);
+}
+
 /** The value of a resourceFieldRef: a request or limit in units of the divisor, rounded up. */
 export function resourceValue(container: Container, facts: PodFacts, selector: ResourceFieldSelector): string {
   const match = /^(requests|limits)\.(.+)$/.exec(selector.resource ?? "");

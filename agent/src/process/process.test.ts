@@ -102,6 +102,22 @@ describe("a container's environment", () => {
     assert.deepEqual(skipped, ['ConfigMap "given" key "bad=name"']);
   });
 
+  it("shows another container's resources under its name", () => {
+    const side = container("side", { resources: { limits: { memory: "5Mi" } } });
+    const envOf = (containerName: string) =>
+      containerEnv({
+        pod: pod("a", { initContainers: [side] }),
+        container: container("main", {
+          resources: { limits: { memory: "1Mi" } },
+          env: [{ name: "M", valueFrom: { resourceFieldRef: { containerName, resource: "limits.memory", divisor: "1Mi" } } }],
+        }),
+        facts: FACTS,
+        objects,
+      }).values.get("M");
+    assert.deepEqual([envOf("side"), envOf("")], ["5", "1"]);
+    refuses(() => envOf("nobody"), "Invalid", /names container "nobody", which is not in the pod/);
+  });
+
   it("names what is missing, unless it is optional", () => {
     refuses(
       () => env({ env: [{ name: "X", valueFrom: { configMapKeyRef: { name: "absent", key: "k" } } }] }),
@@ -349,10 +365,10 @@ describe("the pod's own /etc files", () => {
 
   it("name the pod and its aliases", () => {
     const object = pod("a", { hostname: "web", subdomain: "site", hostAliases: [{ ip: "192.0.2.9", hostnames: ["x", "y"] }] });
-    const hosts = podHosts(object, { hostname: "web", addresses: ["10.64.1.7"], nodeHosts: "" });
+    const hosts = podHosts(object, { addresses: ["10.64.1.7"], nodeHosts: "" });
     assert.match(hosts, /^10\.64\.1\.7\tweb\.site\.default\.svc\.cluster\.local\tweb$/m);
     assert.match(hosts, /^192\.0\.2\.9\tx\ty$/m);
-    assert.equal(podHosts(pod("a", { hostNetwork: true }), { hostname: "n", addresses: [], nodeHosts: "127.0.0.1 n\n" }), "127.0.0.1 n\n");
+    assert.equal(podHosts(pod("a", { hostNetwork: true }), { addresses: [], nodeHosts: "127.0.0.1 n\n" }), "127.0.0.1 n\n");
   });
 
   it("take no line that the pod smuggles in", () => {
@@ -362,7 +378,23 @@ describe("the pod's own /etc files", () => {
       /control characters/,
     );
     const hostAliases = [{ ip: "192.0.2.9", hostnames: ["x\n10.0.0.1 y"] }];
-    refuses(() => podHosts(pod("a", { hostAliases }), { hostname: "a", addresses: [], nodeHosts: "" }), "Invalid", /control characters/);
+    refuses(() => podHosts(pod("a", { hostAliases }), { addresses: [], nodeHosts: "" }), "Invalid", /control characters/);
+  });
+
+  it("carry the name that the pod asks for: with its domain, or another one altogether", () => {
+    const named = { hostname: "web", subdomain: "site", setHostnameAsFQDN: true };
+    assert.equal(podHostname(pod("a", named), "node"), "web.site.default.svc.cluster.local");
+    assert.equal(podHostname(pod("a", { setHostnameAsFQDN: true }), "node"), "a", "there is no domain without a subdomain");
+    assert.equal(podHostname(pod("a", { hostname: "web", subdomain: "site" }), "node"), "web");
+    const long = pod("a", { ...named, subdomain: "x".repeat(60) });
+    refuses(
+      () => podHostname(long, "node"),
+      "Invalid",
+      /hostname "web\.x+\.default\.svc\.cluster\.local" is 90 characters long; at most 64/,
+    );
+    const other = pod("a", { hostname: "web", subdomain: "site", hostnameOverride: "db.example.org" });
+    assert.equal(podHostname(other, "node"), "db.example.org");
+    assert.match(podHosts(other, { addresses: ["10.64.1.7"], nodeHosts: "" }), /^10\.64\.1\.7\tdb\.example\.org$/m);
   });
 
   it("carry a hostname of at most 63 characters", () => {

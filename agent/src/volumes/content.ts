@@ -11,7 +11,7 @@ import {
   type VolumeProjection,
 } from "@tessera/proto";
 import type { ObjectKey, ReferencedObjects } from "../objects/referenced-objects.ts";
-import { fieldValue, type PodFacts, resourceValue } from "../process/fields.ts";
+import { fieldValue, namedContainer, type PodFacts, resourceValue } from "../process/fields.ts";
 
 /** One file of a volume that is made from API objects. */
 export interface ContentFile {
@@ -145,11 +145,7 @@ function downwardFile(item: DownwardAPIVolumeFile, mode: number, { pod, facts }:
   const file = { path: item.path ?? "", mode: (item.mode ?? mode) & MODE_BITS };
   if (item.fieldRef !== undefined) return { ...file, data: Buffer.from(fieldValue(pod, facts, item.fieldRef)) };
   const selector = item.resourceFieldRef ?? {};
-  const all = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  const container = all.find((one) => one.name === selector.containerName);
-  if (container === undefined) {
-    throw new TesseraError("Invalid", `resourceFieldRef names container "${selector.containerName ?? ""}", which is not in the pod`);
-  }
+  const container = namedContainer(pod, selector.containerName ?? "");
   return { ...file, data: Buffer.from(resourceValue(container, facts, selector)) };
 }
 

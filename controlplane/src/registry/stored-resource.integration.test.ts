@@ -6,6 +6,7 @@ import { startTestEtcd, type TestEtcd } from "../embedded/testing.ts";
 import type { CachedObject, ResourceCache } from "../store/cache.ts";
 import { EtcdClient } from "../store/etcd-client.ts";
 import { EtcdStore } from "../store/etcd-store.ts";
+import type { Store } from "../store/store.ts";
 import { WatchCache } from "../store/watch-cache.ts";
 import { createSystemNamespaces } from "./bootstrap.ts";
 import { definitions } from "./definitions.ts";
@@ -55,6 +56,30 @@ test("what is created is frozen, identified, and at its version", async () => {
   assert.ok(Object.isFrozen(created) && Object.isFrozen(created.metadata));
   assert.match(created.metadata?.uid ?? "", /-/);
   assert.equal(created.metadata?.resourceVersion, String((await registry.configMaps.read("default", "made")).revision));
+});
+
+test("a generated name that is taken is made anew, some times over, a given one is not", async () => {
+  const tried: string[] = [];
+  /** Every name is taken until so many were tried. */
+  const crowded = (free: number) => {
+    const create = async (key: string, value: Buffer) => {
+      tried.push(key);
+      if (tried.length < free) throw new TesseraError("AlreadyExists", `${key} exists`);
+      return await store.create(key, value);
+    };
+    const cache = { get: () => undefined } as unknown as ResourceCache<ConfigMap>;
+    return new StoredResource({ definition: definitions.configMaps, store: { create } as unknown as Store, cache, now: Date.now });
+  };
+  const generated = { metadata: { namespace: "default", generateName: "crowded-" } };
+  const made = await crowded(4).create(generated);
+  assert.match(made.metadata?.name ?? "", /^crowded-[a-z0-9]{5}$/);
+  assert.deepEqual([tried.length, new Set(tried).size], [4, 4]);
+  tried.length = 0;
+  await assert.rejects(crowded(100).create(generated), isReason("AlreadyExists", /configmaps "crowded-.*" already exists/));
+  assert.equal(tried.length, 8);
+  tried.length = 0;
+  await assert.rejects(crowded(2).create(configMap("given")), isReason("AlreadyExists"));
+  assert.equal(tried.length, 1);
 });
 
 test("stored bytes begin with apiVersion, kind and metadata, and hold no version", async () => {

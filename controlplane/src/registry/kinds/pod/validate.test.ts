@@ -148,7 +148,7 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     },
     /mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers/,
   ],
-  "tokens of service accounts cannot be projected": [
+  "what nobody can project is refused": [
     { volumes: [{ name: "v", projected: { sources: [{ clusterTrustBundle: { path: "token" } }] } }], ...container({}) },
     /sources\[0\]\.clusterTrustBundle: Forbidden: .*not supported yet/,
   ],
@@ -264,6 +264,13 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: {} } } },
     /nodeSelectorTerms: Required value: must have at least one node selector term/,
   ],
+  "another hostname is a name": [
+    { hostnameOverride: "Web" },
+    /^spec\.hostnameOverride: Invalid value: "Web": a lowercase RFC 1123 subdomain/,
+  ],
+  "another hostname fits the kernel": [{ hostnameOverride: `a.${"b".repeat(63)}` }, /must be no more than 64 characters/],
+  "the node's network comes with the node's hostname": [{ hostnameOverride: "a", hostNetwork: true }, /^spec\.hostnameOverride: Forbidden/],
+  "another hostname has no domain of the pod's": [{ hostnameOverride: "a", setHostnameAsFQDN: true }, /^spec\.hostnameOverride: Forbidden/],
   "DNS None needs a server": [{ dnsPolicy: "None" }, /^spec\.dnsConfig\.nameservers: Required value/],
   "user ids are ids": [{ securityContext: { runAsUser: -1 } }, /^spec\.securityContext\.runAsUser: Invalid value: -1/],
   "a privileged container cannot forbid escalation": [

@@ -12,6 +12,8 @@ import { validateVolumes } from "./volumes.ts";
 const maxSearchDomains = 32;
 const maxSearchLength = 2048;
 const maxNameservers = 3;
+/** Of the kernel. */
+const maxHostnameLength = 64;
 const maxDeadlineSeconds = 2_147_483_647;
 
 /** What no schema can say of a pod; names, types, required and enumerated fields were checked when it was decoded. */
@@ -79,10 +81,22 @@ function validateNaming(spec: PodSpec): Fault[] {
   };
   for (const field of ["nodeName", "serviceAccountName", "hostname", "subdomain", "runtimeClassName", "priorityClassName"] as const)
     check(field);
+  faults.push(...validateHostnameOverride(spec));
   if (!spec.schedulerName && spec.schedulerName !== undefined) faults.push(required("spec.schedulerName"));
   if ((spec.schedulingGates ?? []).length > 0 && spec.nodeName) {
     faults.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
   }
+  return faults;
+}
+
+function validateHostnameOverride({ hostnameOverride: name, hostNetwork, setHostnameAsFQDN }: PodSpec): Fault[] {
+  if (name === undefined) return [];
+  const path = "spec.hostnameOverride";
+  const syntax = checkDnsSubdomain(name);
+  const faults = syntax === undefined ? [] : [invalid(path, name, syntax)];
+  if (name.length > maxHostnameLength) faults.push(invalid(path, name, `must be no more than ${maxHostnameLength} characters`));
+  if (hostNetwork) faults.push(forbidden(path, "a pod in the node's network has the node's hostname"));
+  if (setHostnameAsFQDN) faults.push(forbidden(path, "cannot be set together with `setHostnameAsFQDN`"));
   return faults;
 }
 
