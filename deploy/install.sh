@@ -127,17 +127,59 @@ check_programs() {
 check_libraries() {
   for file in "$@"; do
     missing=$(ldd "$here/$file" 2>&1 | grep 'not found' || true)
-    [ -z "$missing" ] && continue
-    refuse "$file needs libraries that this machine lacks; on Debian 12 or newer: apt-get install libnftables1 libseccomp2"
+    case $missing in
+      '') continue ;;
+      *GLIBC_*) refuse "$file needs a newer C library than this machine's glibc $(ldd --version | sed -n '1s/.* //p'); Debian 12 has one that will do" ;;
+      *) refuse "$file needs libraries that this machine lacks; on Debian 12 or newer: apt-get install libnftables1 libseccomp2 libstdc++6" ;;
+    esac
     printf '%s\n' "$missing" | sed 's/^[[:space:]]*/  /' >&2
   done
 }
 
-check_data_disk() {
-  folder=$node_data
+# The folder itself, or that above it which is there.
+existing_folder() { # FOLDER
+  folder=$1
   while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+  printf '%s' "$folder"
+}
+
+check_data_disk() {
+  folder=$(existing_folder "$node_data")
   [ "$(stat -f -c %T "$folder")" != overlayfs ] ||
     refuse "$node_data would lie on an overlayfs, which cannot hold the writable layers of containers: mount a disk there"
+}
+
+# A release that is there already needs no more.
+check_space() {
+  is_placed && return
+  folder=$(existing_folder "$lib")
+  needed=$(du -sk "$here" | awk '{ print int($1 * 1.05 / 1024) + 1 }')
+  free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1024) }')
+  [ "$free" -ge "$needed" ] || refuse "$lib needs $needed MB, and its disk has $free MB left: make room there"
+}
+
+# What this script would write over, or remove one day, is its own or not there.
+check_nobody_elses() {
+  link=$(readlink /usr/bin/tsctl || true)
+  [ ! -e /usr/bin/tsctl ] || [ "$link" = "$lib/current/bin/tsctl" ] || refuse "/usr/bin/tsctl is there already, and not from this installer: remove it"
+  for folder in "$lib"/*; do
+    [ ! -e "$folder" ] || [ -r "$folder/SHA256SUMS" ] || refuse "$folder is no release of Tessera: remove it"
+  done
+  for unit in $all_units; do
+    path=$(systemctl show --property FragmentPath --value "$unit")
+    case $path in
+      '' | "$units/$unit") [ ! -L "$units/$unit" ] || refuse "$units/$unit is a link: unmask the unit, or remove it" ;;
+      *) refuse "the unit $unit is there already, in $path: remove what has brought it" ;;
+    esac
+  done
+}
+
+# Of the control plane's user; nothing when there is none.
+user_home() { getent passwd tessera | cut -d : -f 6; }
+
+check_user() {
+  home=$(user_home)
+  [ -z "$home" ] || [ "$home" = "$control_data" ] || refuse "the user \"tessera\" is there already, with the home $home: it is the control plane's, so rename yours"
 }
 
 # Whether something listens at the port, by the kernel's tables: state 0A is LISTEN.
@@ -146,11 +188,20 @@ port_is_taken() {
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { found = 1 } END { exit !found }'
 }
 
-check_ports() {
-  systemctl -q is-active tessera-controlplane.service && return
+# Whether the control plane that runs here listens at the port.
+is_own_port() { # PORT
+  case $(systemctl show --property ActiveState --value tessera-controlplane.service) in
+    active | activating) grep -Eq -- "listen [^ ]*:$1( |\$)" "$etc/controlplane.env" ;;
+    *) return 1 ;;
+  esac
+}
+
+check_ports() { # HOST:PORT HOST:PORT
+  [ "${1##*:}" != "${2##*:}" ] || refuse "--listen and --node-listen both have port ${1##*:}: choose two"
   for address in "$@"; do
     port=${address##*:}
-    ! port_is_taken "$port" || refuse "port $port is taken by another program (ss -ltnp says which): choose another with --listen or --node-listen"
+    ! port_is_taken "$port" || is_own_port "$port" ||
+      refuse "port $port is taken by another program (ss -ltnp says which): choose another with --listen or --node-listen"
   done
 }
 
@@ -176,9 +227,12 @@ check_machine() {
   check_architecture
   check_kernel
   check_programs sha256sum systemctl systemd-notify
+  check_nobody_elses
+  check_space
 }
 
 check_for_control_plane() {
+  check_user
   check_programs setpriv systemd-sysusers
   check_libraries bin/node bin/etcd bin/nats-server
 }
@@ -205,16 +259,27 @@ write_file() { # FILE MODE
   fi
 }
 
+is_placed() {
+  [ "$here" = "$(readlink -f "$lib/$version" 2>/dev/null || true)" ] || cmp -s "$here/SHA256SUMS" "$lib/$version/SHA256SUMS"
+}
+
+# Writes stdin to the program's file of flags, and keeps the flags that it had until it runs with the new ones.
+write_flags() { # PROGRAM
+  [ ! -e "$etc/$1.env" ] || [ -e "$etc/$1.env.before" ] || cp -p "$etc/$1.env" "$etc/$1.env.before"
+  write_file "$etc/$1.env" 644
+}
+
 # The version's own folder is complete or absent.
 place_release() {
-  mkdir -p "$lib"
-  [ "$here" = "$(readlink -f "$lib/$version" 2>/dev/null || true)" ] && return
-  cmp -s "$here/SHA256SUMS" "$lib/$version/SHA256SUMS" && return
+  is_placed && return
   rm -rf "$lib/.new" "$lib/.old"
+  mkdir -p "$lib"
   mkdir -m 755 "$lib/.new"
-  (cd "$here" && tar -cf - .) | tar -xf - -C "$lib/.new" --no-same-owner
-  chown -R 0:0 "$lib/.new"
-  sync -f "$lib/.new"
+  if ! { (cd "$here" && tar -cf - .) | tar -xf - -C "$lib/.new" --no-same-owner && chown -R 0:0 "$lib/.new" && sync -f "$lib/.new"; }; then
+    rm -rf "$lib/.new"
+    rmdir "$lib" 2>/dev/null || true
+    fail "the release could not be copied to $lib, as said above: run this again once that is mended"
+  fi
   # Another build of the same version: programs that run keep the files that they have open.
   [ ! -e "$lib/$version" ] || mv "$lib/$version" "$lib/.old"
   mv "$lib/.new" "$lib/$version"
@@ -261,10 +326,9 @@ explain_failure() { # UNIT
   journalctl -q --no-pager -n 15 -u "$1" -o cat >&2 || true
 }
 
-# Puts release and units into place and brings the services up; after a failure the version that was there before runs again.
+# Switches to the release that has been placed and brings its services up; after a failure the version and the flags that were there before run again.
 apply() { # UNIT...
   before=$(readlink "$lib/current" 2>/dev/null || true)
-  place_release
   switch_to "$version"
   ln -sfn "$lib/current/bin/tsctl" /usr/bin/tsctl
   for service in "$@"; do
@@ -280,19 +344,31 @@ apply() { # UNIT...
     roll_back "$before" "$@"
     exit 1
   done
+  rm -f "$etc/controlplane.env.before" "$etc/agent.env.before"
   remove_other_versions
 }
 
 roll_back() { # VERSION UNIT...
-  [ -n "$1" ] && [ "$1" != "$version" ] && [ -d "$lib/$1" ] || return 0
-  say "going back to version $1"
-  switch_to "$1"
+  back=''
+  if [ -n "$1" ] && [ "$1" != "$version" ] && [ -d "$lib/$1" ]; then
+    switch_to "$1"
+    back=" to version $1"
+  fi
+  for program in controlplane agent; do
+    [ -e "$etc/$program.env.before" ] || continue
+    mv "$etc/$program.env.before" "$etc/$program.env"
+    back="$back to the flags that $program had"
+  done
+  [ -n "$back" ] || fail "once that is mended run this again, or take it away: $here/install.sh uninstall --yes"
+  say "going back$back"
   shift
   for service in "$@"; do
     [ "$service" = tessera-agent.service ] && place_units tessera-pods.service
     place_units "$service"
     systemctl restart "$service" || explain_failure "$service"
   done
+  version=$(readlink "$lib/current")
+  remove_other_versions
 }
 
 # ---- commands ----
@@ -315,20 +391,22 @@ install_control_plane() {
     told=yes
     shift 2
   done
-  if [ "$told" = yes ] || [ ! -e "$etc/controlplane.env" ]; then
-    listen=${listen:-0.0.0.0:6443}
-    node_listen=${node_listen:-0.0.0.0:6444}
-    check_ports "$listen" "$node_listen"
-    # The first name is the one that goes into kubeconfigs.
-    flags="--listen $listen --node-listen $node_listen$flags $(own_addresses) --advertise $(hostname)"
-  fi
+  [ -e "$etc/controlplane.env" ] || told=yes
+  listen=${listen:-0.0.0.0:6443}
+  node_listen=${node_listen:-0.0.0.0:6444}
+  [ "$told" = no ] || check_ports "$listen" "$node_listen"
   check_for_control_plane
   give_up_if_refused
-  mkdir -p "$etc"
-  [ -z "$flags" ] || write_file "$etc/controlplane.env" 644 <<FILE
+  place_release
+  if [ "$told" = yes ]; then
+    addresses=$(own_addresses)
+    mkdir -p "$etc"
+    # The first name is the one that goes into kubeconfigs.
+    write_flags controlplane <<FILE
 # Flags of "controlplane serve", made by install.sh; after a change: systemctl restart tessera-controlplane
-TESSERA_CONTROLPLANE_FLAGS=$flags
+TESSERA_CONTROLPLANE_FLAGS=--listen $listen --node-listen $node_listen$flags $addresses --advertise $(hostname)
 FILE
+  fi
   apply tessera-controlplane.service
   say "the control plane of version $version runs; use it with: export KUBECONFIG=$control_data/admin.kubeconfig"
 }
@@ -362,7 +440,8 @@ install_agent() {
     shift 2
   done
   check_for_agent
-  if [ "$told" = yes ] || [ ! -e "$etc/agent.env" ]; then
+  [ -e "$etc/agent.env" ] || told=yes
+  if [ "$told" = yes ]; then
     [ -n "$join" ] || fail "agent needs --join HOST:PORT, the address of the control plane's API"
     if [ -z "$token" ] || [ -z "$ca_hash" ]; then
       fail "agent needs --token and --ca-hash: \"tsctl join-token create\" prints them, on a machine that can reach the API"
@@ -373,15 +452,25 @@ install_agent() {
     mkdir -p "$etc"
     # The token stays out of the list of processes, and is of no use afterwards.
     TESSERA_JOIN_TOKEN=$token "$here/bin/agent" join --join "$join" --ca-hash "$ca_hash" --node-name "$node_name" --credentials "$etc/node" ||
-      fail "this machine did not become a node; nothing was installed"
-    write_file "$etc/agent.env" 644 <<FILE
+      fail_to_join
+  fi
+  give_up_if_refused
+  place_release
+  if [ "$told" = yes ]; then
+    write_flags agent <<FILE
 # Flags of "agent serve", made by install.sh; after a change: systemctl restart tessera-agent
 TESSERA_AGENT_FLAGS=--node-name $node_name --node-address $node_address --credentials $etc/node$flags
 FILE
   fi
-  give_up_if_refused
   apply tessera-agent.service
   say "the agent of version $version runs"
+}
+
+# A join that may have happened has left its key, for the next attempt.
+fail_to_join() {
+  [ "$(ls "$etc/node" 2>/dev/null)" != agent.lock ] || rm -r "$etc/node"
+  rmdir "$etc" 2>/dev/null || true
+  fail "this machine did not become a node; nothing was installed"
 }
 
 # A UDP socket that is connected sends nothing, but the kernel has chosen its address.
@@ -400,6 +489,7 @@ upgrade() {
   is_installed tessera-agent.service && check_for_agent && set -- "$@" tessera-agent.service
   [ $# -gt 0 ] || fail "nothing is installed that could be upgraded: ./install.sh --help shows how to install"
   give_up_if_refused
+  place_release
   apply "$@"
   say "version $version runs"
 }
@@ -431,7 +521,7 @@ uninstall() {
   done
   systemctl daemon-reload
   [ "$keep" = yes ] || rm -rf "$control_data" "$etc"
-  if [ "$keep" = no ] && id tessera >/dev/null 2>&1; then userdel tessera; fi
+  if [ "$keep" = no ] && [ "$(user_home)" = "$control_data" ]; then userdel tessera; fi
   rm -f /usr/bin/tsctl
   rm -rf "$lib"
   report_leftovers
@@ -441,11 +531,14 @@ uninstall() {
 # What pods left in the kernel, whatever state they are in.
 clean_node() {
   [ -d "$node_data" ] || [ -d "$node_run" ] || return 0
-  [ -x "$lib/current/bin/agent" ] || fail "$lib/current/bin/agent is not there: install the agent again, then uninstall"
+  # That of the archive does when an earlier uninstall was interrupted.
+  agent=$lib/current/bin/agent
+  [ -x "$agent" ] || agent=$here/bin/agent
+  [ -x "$agent" ] || fail "$agent is not there: run uninstall from the unpacked archive"
   if [ "$keep" = yes ]; then
-    "$lib/current/bin/agent" clean --cgroup-root "$pods_cgroup" --keep-data
+    "$agent" clean --cgroup-root "$pods_cgroup" --keep-data
   else
-    "$lib/current/bin/agent" clean --cgroup-root "$pods_cgroup"
+    "$agent" clean --cgroup-root "$pods_cgroup"
   fi || fail "the pods could not be removed; run uninstall again"
 }
 

@@ -6,6 +6,7 @@ import { exampleImage, until } from "../harness/cluster.ts";
 import { Installation, releaseFolder, versions } from "./installation.ts";
 import type { Machine } from "./machine.ts";
 import { differences, type MachineState, readMachineState } from "./machine-state.ts";
+import { provoke, refusals } from "./refusals.ts";
 
 let installation: Installation;
 const clean = new Map<Machine, MachineState>();
@@ -94,43 +95,43 @@ async function kill(machine: Machine, unit: string): Promise<void> {
   });
 }
 
-test("a machine that will not do is told why, all reasons at once, and nothing is touched", async () => {
+test("a machine that will not do is told why, all reasons at once, and nothing is touched", async (t) => {
   const [machine] = installation.nodes;
   assert.ok(machine);
   for (const one of installation.machines) clean.set(one, await readMachineState(one));
-  const refused = async (reason: RegExp, script: string) => {
-    const { code, stderr } = await machine.run(["sh", "-c", script], { timeoutMs: 60_000 });
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, reason);
-  };
-  const release = releaseFolder(versions.first);
-  const join = "agent --join 10.0.0.1:6443 --token a --ca-hash b";
-  await refused(/must run as root/, `setpriv --reuid=65534 --clear-groups ${release}/install.sh control-plane`);
-  await refused(/nothing is installed that could be upgraded/, `${release}/install.sh upgrade`);
-  await refused(/agent needs --join HOST:PORT/, `${release}/install.sh agent`);
-  await refused(/agent needs --token and --ca-hash/, `${release}/install.sh agent --join 10.0.0.1:6443`);
-  await refused(/--join: "10\.0\.0\.1" is not HOST:PORT/, `${release}/install.sh agent --join 10.0.0.1`);
-  await refused(/say --yes to do it/, `${release}/install.sh uninstall`);
-  // A copy that may be broken: everything but the large programs.
-  const copy = "/root/copy";
-  await machine.shell(
-    `mkdir ${copy}; cd ${release}; tar -cf - --exclude=./bin/node --exclude=./bin/etcd --exclude=./bin/nats-server . | tar -xf - -C ${copy}`,
-  );
-  await refused(/is damaged[\s\S]*bin\/node: FAILED open or read/, `${copy}/install.sh ${join}`);
-  await machine.shell(`cd ${copy}; grep -v ' bin/' SHA256SUMS >new; mv new SHA256SUMS; echo >>lib/agent.mjs`);
-  await refused(/is damaged[\s\S]*lib\/agent\.mjs: FAILED/, `${copy}/install.sh ${join}`);
-  await machine.shell(`cd ${copy}; sed -i '/agent.mjs/d; /ARCHITECTURE/d' SHA256SUMS; echo s390x >ARCHITECTURE`);
-  await refused(/this release is for s390x, the machine is/, `${copy}/install.sh ${join}`);
-  await machine.shell(`rm ${copy}/VERSION`);
-  await refused(/is no unpacked release.*VERSION cannot be read/, `${copy}/install.sh ${join}`);
-  await machine.shell(`rm -r ${copy}`);
-  const listen = `${release}/bin/node -e 'net.createServer().listen(6443, () => console.log("up"))' >/run/up & while [ ! -s /run/up ]; do sleep 0.05; done`;
-  const both = /port 6443 is taken[\s\S]*setpriv/;
-  await refused(
-    both,
-    `${listen}; mount --bind /dev/null /usr/bin/setpriv; ${release}/install.sh control-plane; code=$?; umount /usr/bin/setpriv; kill $!; rm /run/up; exit $code`,
-  );
+  for (const refusal of refusals)
+    await t.test(refusal.name, async () => {
+      const { code, stdout, stderr } = await provoke(machine, releaseFolder(versions.first), refusal);
+      for (const reason of refusal.reasons) assert.match(stderr, reason);
+      assert.equal(code, 1, stderr);
+      assert.equal(stdout, "");
+    });
   assert.deepEqual(differences(clean.get(machine), await readMachineState(machine)), []);
+});
+
+/** Runs the installer until it runs that command, which is killed with all of it. */
+async function killInstaller(machine: Machine, killed: string, ...args: string[]): Promise<void> {
+  const [program = "", ...words] = killed.split(" ");
+  const script = `
+    mkdir /run/killer; cd /run/killer
+    printf '%s\n' '#!/bin/sh' 'case "$*" in "${words.join(" ")}"*) kill -s KILL 0 ;; esac' 'exec "/usr/bin/${program}" "$@"' >${program}
+    chmod 755 ${program}
+    code=0; PATH=/run/killer:$PATH setsid --wait ${releaseFolder(versions.first)}/install.sh "$@" || code=$?
+    rm -r /run/killer; exit $code`;
+  const { code, stderr } = await machine.run(["sh", "-euc", script, "sh", ...args], { timeoutMs: 60_000 });
+  assert.equal(code, 137, `${killed}: ${stderr}`);
+}
+
+test("an installer that is killed half way leaves what an uninstall removes, and what the next one completes", async () => {
+  const { controlPlane } = installation;
+  await killInstaller(controlPlane, "tar -xf", "control-plane");
+  assert.notDeepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
+  await installOk(controlPlane, versions.first, "uninstall", "--yes");
+  assert.deepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
+  for (const killed of ["mv -T", "systemd-sysusers", "systemctl -q enable"]) await killInstaller(controlPlane, killed, "control-plane");
+  await installOk(controlPlane, versions.first, "uninstall", "--yes");
+  assert.deepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
+  await killInstaller(controlPlane, "systemctl daemon-reload", "control-plane");
 });
 
 test("a control plane and two nodes are installed and joined, and run pods", async () => {
@@ -142,6 +143,8 @@ test("a control plane and two nodes are installed and joined, and run pods", asy
   const wrong = await install(first, "agent", "--join", server, "--token", "aaaaaa.aaaaaaaaaaaaaaaa", "--ca-hash", caHash);
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /refuses:[\s\S]*did not become a node; nothing was installed/);
+  assert.deepEqual(differences(clean.get(first), await readMachineState(first)), []);
+  await killInstaller(first, "systemctl -q enable", "agent", "--join", server, "--token", token, "--ca-hash", caHash);
   await Promise.all(
     installation.nodes.map((node) => installOk(node, versions.first, "agent", "--join", server, "--token", token, "--ca-hash", caHash)),
   );
@@ -213,7 +216,26 @@ test("no pod notices an upgrade in place, nor a release that does not start", as
     assert.match(stdout, new RegExp(`going back to version ${versions.second}`));
     await node.shell("rm -r /root/broken");
   });
-  assert.equal((await node.shell("readlink /usr/lib/tessera/current")).trim(), versions.second);
+  assert.deepEqual((await node.shell("ls /usr/lib/tessera; readlink /usr/lib/tessera/current")).split("\n"), [
+    versions.second,
+    "current",
+    versions.second,
+    "",
+  ]);
+});
+
+test("flags that the control plane does not start with are taken back", async () => {
+  const { controlPlane } = installation;
+  const flags = () => controlPlane.shell("ls /etc/tessera; cat /etc/tessera/controlplane.env");
+  const before = await flags();
+  await unnoticed(async () => {
+    const nowhere = ["control-plane", "--listen", "192.0.2.1:6443"];
+    const { code, stderr, stdout } = await controlPlane.run([`${releaseFolder(versions.second)}/install.sh`, ...nowhere]);
+    assert.equal(code, 1);
+    assert.match(stderr, /tessera-controlplane\.service does not get ready[\s\S]*192\.0\.2\.1/);
+    assert.match(stdout, /going back to the flags that controlplane had/);
+  });
+  assert.equal(await flags(), before);
 });
 
 test("pods come back when their machine boots anew", async () => {

@@ -87,6 +87,9 @@ test("after an answer that never came the same key is sent again", async (t) => 
   const right = fixture.answer;
   fixture.answer = async () => "hang up";
   await assert.rejects(joinCluster(settings, log), { reason: "ServiceUnavailable", message: /it can be repeated/ });
+  // As after a mistyped token: the answer may be to be had yet.
+  fixture.answer = async () => used;
+  await assert.rejects(joinCluster(settings, log), { reason: "Forbidden" });
   fixture.answer = right;
   assert.equal(await joinCluster(settings, log), true);
   const keys = await Promise.all(
@@ -121,10 +124,13 @@ test("who shows the right CA, but has no certificate of it, gets nothing either"
   await assert.rejects(joinCluster(named, log), { reason: "ServiceUnavailable", message: /kubernetes/ });
 });
 
-test("what the control plane refuses is told as it says it", async (t) => {
+const used: Answer = { code: 403, body: { kind: "Status", reason: "Forbidden", message: "the join token was used" } };
+
+test("what the control plane refuses is told as it says it, and leaves no key", async (t) => {
   const fixture = await prepare(t);
-  fixture.answer = async () => ({ code: 403, body: { kind: "Status", reason: "Forbidden", message: "the join token was used" } });
+  fixture.answer = async () => used;
   await assert.rejects(joinCluster(fixture.settings, log), { reason: "Forbidden", message: /refuses: the join token was used/ });
+  assert.deepEqual(await readdir(fixture.settings.credentials), ["agent.lock"]);
   fixture.answer = async () => ({ code: 200, body: { hello: "world" } });
   await assert.rejects(joinCluster(fixture.settings, log), { message: /answered 200, but not as a control plane/ });
   fixture.answer = async ({ certificateSigningRequest }) => ({
@@ -151,6 +157,16 @@ test("credentials of another node are not overwritten, and those that have expir
   fixture.answer = right;
   assert.equal(await joinCluster(settings, log), true);
   assert.equal(await joinCluster(settings, log), false);
+});
+
+test("a node of one cluster does not become one of another by joining, not even under the same name", async (t) => {
+  const [{ settings }, other] = [await prepare(t), await prepare(t)];
+  await joinCluster(settings, log);
+  await assert.rejects(joinCluster({ ...other.settings, credentials: settings.credentials }, log), {
+    reason: "Conflict",
+    message: new RegExp(`holds the credentials of a node of another cluster, whose CA is ${settings.caHash}: .*${other.settings.caHash}`),
+  });
+  assert.deepEqual(other.asked, []);
 });
 
 for (const [what, change, message] of [

@@ -4,7 +4,7 @@ import { type Status, type StatusReason, TesseraError } from "@tessera/proto";
 import type { Logger } from "pino";
 import { lockFolder } from "../lock-file.ts";
 import { CredentialsFolder, certifiedName } from "./node-credentials.ts";
-import { controlPlaneName, fetchPinnedCa } from "./pinned-ca.ts";
+import { controlPlaneName, fetchPinnedCa, publicKeyDigest } from "./pinned-ca.ts";
 
 export interface JoinSettings {
   /** HOST:PORT of the API. */
@@ -29,15 +29,24 @@ export async function joinCluster(settings: JoinSettings, log: Logger, nowMs = D
   const folder = new CredentialsFolder(settings.credentials);
   const unlock = lockFolder(settings.credentials);
   try {
-    if (await isNode(folder, settings.nodeName, nowMs)) return false;
+    const digest = parseDigest(settings.caHash);
+    if (await isNode(folder, settings.nodeName, digest, nowMs)) return false;
     const { host, port } = parseAddress(settings.join);
-    const ca = await fetchPinnedCa(host, port, parseDigest(settings.caHash));
+    const ca = await fetchPinnedCa(host, port, digest);
     // Loaded here, because few agents ever join.
     const { newKey, signingRequest } = await import("./signing-request.ts");
-    const key = await folder.stagedKey(newKey);
+    let isNewKey = false;
+    const key = await folder.stagedKey(async () => {
+      isNewKey = true;
+      return await newKey();
+    });
     const certificateSigningRequest = await signingRequest(settings.nodeName, key);
     const body = JSON.stringify({ nodeName: settings.nodeName, certificateSigningRequest });
-    const { certificate, nodePort } = await post({ host, port, ca, token: settings.token }, body);
+    const { certificate, nodePort } = await post({ host, port, ca, token: settings.token }, body).catch(async (error: unknown) => {
+      // Nobody but the control plane that refused it has heard of the key; an earlier one may have got a certificate whose answer was lost.
+      if (isNewKey && error instanceof Refusal) await folder.forgetStagedKey();
+      throw error;
+    });
     if (!new X509Certificate(certificate).verify(new X509Certificate(ca).publicKey)) {
       throw new TesseraError("InternalError", `the certificate from ${settings.join} is not signed by the cluster's CA`);
     }
@@ -50,10 +59,17 @@ export async function joinCluster(settings: JoinSettings, log: Logger, nowMs = D
   }
 }
 
-/** Whether the folder holds credentials of this node that still serve. Throws when they are another node's. */
-async function isNode(folder: CredentialsFolder, nodeName: string, nowMs: number): Promise<boolean> {
+/** Whether the folder holds credentials of this node that still serve. Throws when they are another node's, or of another cluster. */
+async function isNode(folder: CredentialsFolder, nodeName: string, digest: string, nowMs: number): Promise<boolean> {
   const existing = await folder.read();
   if (existing === undefined) return false;
+  const cluster = publicKeyDigest(new X509Certificate(existing.ca));
+  if (cluster !== digest) {
+    throw new TesseraError(
+      "Conflict",
+      `${folder.path} holds the credentials of a node of another cluster, whose CA is ${cluster}: join with --ca-hash ${cluster}, or uninstall the agent to make this machine a node of the cluster of ${digest}`,
+    );
+  }
   const name = certifiedName(existing.cert);
   if (name !== nodeName) {
     throw new TesseraError(
@@ -75,6 +91,9 @@ function parseDigest(digest: string): string {
   if (/^sha256:[0-9a-f]{64}$/.test(digest)) return digest;
   throw new TesseraError("BadRequest", `--ca-hash "${digest}" is not "sha256:" and 64 hexadecimal digits`);
 }
+
+/** The control plane's own word that it gives no certificate. */
+class Refusal extends TesseraError {}
 
 interface Answer {
   readonly certificate: string;
@@ -127,5 +146,5 @@ function readAnswer(where: string, code: number, text: string): Answer {
     return { certificate: value.certificate, nodePort: value.nodePort };
   }
   if (typeof value?.reason !== "string" || typeof value.message !== "string") throw strange();
-  throw new TesseraError(value.reason as StatusReason, `the control plane at ${where} refuses: ${value.message}`);
+  throw new Refusal(value.reason as StatusReason, `the control plane at ${where} refuses: ${value.message}`);
 }

@@ -46,6 +46,11 @@ export class CredentialsFolder {
     return key;
   }
 
+  /** For a key that no certificate will come for. */
+  async forgetStagedKey(): Promise<void> {
+    await rm(join(this.path, "node.key.new"), { force: true });
+  }
+
   /** Completes a join: the certificate belongs to the staged key. */
   async join(joined: { readonly ca: string; readonly cert: string; readonly controlPlane: string }): Promise<void> {
     await this.#write("ca.crt", joined.ca);
