@@ -25,10 +25,7 @@ export interface ApiDependencies {
 }
 
 /** A resource as far as clients can change it. */
-export interface WritableResource extends Pick<StoredResource<ApiObject>, "definition" | "createObject" | "updateObject"> {
-  /** Absent for what goes by itself (events). */
-  readonly deleteObject?: StoredResource<ApiObject>["deleteObject"];
-}
+export type WritableResource = Pick<StoredResource<ApiObject>, "definition" | "createObject" | "updateObject" | "deleteObject">;
 
 /** One call on a resource: who asks, for what, and where it is to be found. */
 export interface Call {

@@ -2,7 +2,7 @@ import { type DeleteOptions, TesseraError } from "@tessera/proto";
 import { type PropagationPolicy, propagationPolicies } from "../registry/deletion.ts";
 import type { DeleteRequest } from "../registry/stored-resource.ts";
 import { contentType, readBody } from "./body.ts";
-import type { Call, WritableResource } from "./call.ts";
+import type { Call } from "./call.ts";
 import { parseDryRun, writable } from "./create.ts";
 import { decodeValue, parseBody } from "./decode.ts";
 import { type ApiResponse, jsonResponse } from "./http.ts";
@@ -17,7 +17,7 @@ const deletesAtOnce = 32;
 /** DELETE of one object. Answers with the object if the kind does so or the object stays for now, else with a Status. */
 export async function deleteObject(call: Call): Promise<ApiResponse> {
   const { path, request } = call;
-  const resource = deletable(call);
+  const resource = writable(call);
   const options = renderOptions(call);
   const wish = toDeleteRequest(await readDeleteOptions(call), request.query);
   const { object, removed } = await resource.deleteObject(path.namespace, path.name, wish);
@@ -29,7 +29,7 @@ export async function deleteObject(call: Call): Promise<ApiResponse> {
 /** DELETE of a collection: each selected object as by itself; those that others removed meanwhile count as done. */
 export async function deleteCollection(call: Call): Promise<ApiResponse> {
   const { path, request, reader } = call;
-  const resource = deletable(call);
+  const resource = writable(call);
   const options = renderOptions(call);
   const wish = toDeleteRequest(await readDeleteOptions(call), request.query);
   const list = await reader.list({
@@ -51,12 +51,6 @@ export async function deleteCollection(call: Call): Promise<ApiResponse> {
     await Promise.all(removals);
   }
   return renderList(list, options);
-}
-
-function deletable(call: Call): Required<WritableResource> {
-  const resource = writable(call);
-  if (resource.deleteObject !== undefined) return resource as Required<WritableResource>;
-  throw new TesseraError("MethodNotAllowed", `${call.path.resource} cannot be deleted through the API`);
 }
 
 /** DeleteOptions come in the body, in the query, or not at all. */

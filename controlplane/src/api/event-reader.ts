@@ -26,10 +26,7 @@ export class EventReader implements ResourceReader {
   }
 
   async get(namespace: string, name: string): Promise<AnyObject> {
-    const { items } = await this.#events.list(namespace);
-    const found = items.find((event) => event.metadata?.name === name);
-    if (found !== undefined) return this.#toObject(found);
-    throw eventNotFound(name);
+    return this.#toObject(await findEvent(this.#events, namespace, name));
   }
 
   /** In one piece, whatever the limit: what a limit is to spare (the store's work) was done long ago. */
@@ -73,6 +70,16 @@ export function toObject(event: ApiObject): AnyObject {
   return { namespace, name, uid, revision: Number(resourceVersion), value: event, bytes: Buffer.from(JSON.stringify(event)) };
 }
 
-export function eventNotFound(name: string): TesseraError {
-  return new TesseraError("NotFound", `events ${JSON.stringify(name)} not found`, { details: { name, kind: "events" } });
+/**
+ * The Event of this name. Nearly all are named for their object, as "web.17a5f3", and there are few of one object to look through; only when it
+ * is not among those are all of the namespace read. Throws TesseraError "NotFound".
+ */
+export async function findEvent(events: EventSource, namespace: string, name: string): Promise<Event> {
+  const involved = { name: name.replace(/\.[^.]*$/, "") };
+  for (const narrowed of involved.name === name ? [{}] : [involved, {}]) {
+    const { items } = await events.list(namespace, narrowed);
+    const found = items.find((event) => event.metadata?.name === name);
+    if (found !== undefined) return found;
+  }
+  throw new TesseraError("NotFound", `events ${JSON.stringify(name)} not found`, { details: { name, kind: "events" } });
 }

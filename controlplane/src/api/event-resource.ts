@@ -1,13 +1,14 @@
 import { type Event, TesseraError } from "@tessera/proto";
 import type { EventStore } from "../events/events.ts";
+import { checkPreconditions } from "../registry/conflict.ts";
 import { type ApiObject, apiVersionOf } from "../registry/definition.ts";
 import type { AnyDefinition } from "../registry/definitions.ts";
 import { type Fault, invalidObject, joinFaults } from "../registry/faults.ts";
 import { newObjectMeta, updatedObjectMeta, validateMeta, validateMetaUpdate } from "../registry/object-meta.ts";
 import type { StoredRegistry } from "../registry/stored-registry.ts";
-import type { UpdateOptions, WriteOptions, WriteResult } from "../registry/stored-resource.ts";
+import type { DeleteRequest, UpdateOptions, WriteOptions, WriteResult } from "../registry/stored-resource.ts";
 import type { WritableResource } from "./call.ts";
-import { type EventForm, eventNotFound, toObject } from "./event-reader.ts";
+import { type EventForm, findEvent, toObject } from "./event-reader.ts";
 
 /** Conflicts in a row before a caller is told. */
 const maxAttempts = 16;
@@ -49,7 +50,7 @@ export class EventResource implements WritableResource {
     { faults = [], dryRun = false }: UpdateOptions = {},
   ): Promise<WriteResult<ApiObject>> {
     for (let attempt = 1; ; attempt++) {
-      const current = await this.#find(namespace, name);
+      const current = await findEvent(this.#events, namespace, name);
       const sent = await change(this.#form.show(current));
       const object = this.#typed(sent, updatedObjectMeta(sent.metadata ?? {}, current.metadata ?? {}));
       const own = [...validateMetaUpdate(sent.metadata ?? {}, current.metadata ?? {}), ...validateMeta(object, true, () => undefined)];
@@ -61,16 +62,30 @@ export class EventResource implements WritableResource {
       try {
         return this.#result(await this.#events.replace(event));
       } catch (error) {
-        if (!(error instanceof TesseraError && error.reason === "Conflict") || insists || attempt === maxAttempts) throw error;
+        if (!isConflict(error) || insists || attempt === maxAttempts) throw error;
       }
     }
   }
 
-  async #find(namespace: string, name: string): Promise<Event> {
-    const { items } = await this.#events.list(namespace);
-    const found = items.find((event) => event.metadata?.name === name);
-    if (found === undefined) throw eventNotFound(name);
-    return found;
+  /** At once: nothing is owed for an Event, so neither grace nor finalizers hold it. */
+  async deleteObject(
+    namespace: string,
+    name: string,
+    { preconditions = {}, dryRun = false }: DeleteRequest = {},
+  ): Promise<WriteResult<ApiObject>> {
+    for (let attempt = 1; ; attempt++) {
+      const current = await findEvent(this.#events, namespace, name);
+      const { object } = this.#result(current);
+      checkPreconditions(this.definition, object, preconditions);
+      if (dryRun) return { object, removed: true };
+      try {
+        await this.#events.remove(current);
+        return { object, removed: true };
+      } catch (error) {
+        // It has happened again meanwhile.
+        if (!isConflict(error) || attempt === maxAttempts) throw error;
+      }
+    }
   }
 
   #typed(sent: ApiObject, metadata: ApiObject["metadata"]): ApiObject {
@@ -85,4 +100,8 @@ export class EventResource implements WritableResource {
   #result(event: Event): WriteResult<ApiObject> {
     return { object: toObject(this.#form.show(event)), removed: false };
   }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof TesseraError && error.reason === "Conflict";
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import type { Event } from "@tessera/proto";
 import { pino } from "pino";
 import { startTestNats, type TestNats } from "../embedded/testing.ts";
 import { NatsEvents } from "../events/nats-events.ts";
@@ -94,33 +95,89 @@ test("a patch counts on, and a stale one is refused", async () => {
   assert.equal(Object.keys((await api.http.get(`${core}/counted`)).json.metadata.annotations).length, 6);
 });
 
+/** Something that the cluster itself records of a pod. */
+function record(name: string): void {
+  events.record({
+    involved: { ...pod, name },
+    type: "Warning",
+    reason: "Failed",
+    message: "again",
+    source: { component: "tessera-agent", host: "n" },
+    timeMs: Date.parse("2026-01-02T03:04:05Z"),
+  });
+}
+
+/** The one Event of a pod, once it has happened so often. */
+async function counted(name: string, count: number) {
+  for (const deadline = Date.now() + 10_000; ; ) {
+    const [event] = (await api.http.get(`${core}?fieldSelector=involvedObject.name=${name}`)).json.items;
+    if (event?.count === count) return event;
+    assert.ok(Date.now() < deadline, JSON.stringify(event));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 test("what the cluster records itself can be patched, and goes on counting", async () => {
-  const record = () =>
-    events.record({
-      involved: { ...pod, name: "recorded" },
-      type: "Warning",
-      reason: "Failed",
-      message: "again",
-      source: { component: "tessera-agent", host: "n" },
-      timeMs: Date.parse("2026-01-02T03:04:05Z"),
-    });
-  const find = async () => {
-    const list = await api.http.get(`${core}?fieldSelector=involvedObject.name=recorded`);
-    return list.json.items[0];
-  };
-  const until = async (count: number) => {
-    for (const deadline = Date.now() + 10_000; ; ) {
-      const event = await find();
-      if (event?.count === count) return event;
-      assert.ok(Date.now() < deadline, JSON.stringify(event));
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
-  record();
-  const { metadata } = await until(1);
+  record("recorded");
+  const { metadata } = await counted("recorded", 1);
   assert.equal((await api.http.patch(`${core}/${metadata.name}`, "merge", { metadata: { labels: { seen: "yes" } } })).status, 200);
-  record();
-  assert.deepEqual((await until(2)).metadata.labels, { seen: "yes" });
+  record("recorded");
+  assert.deepEqual((await counted("recorded", 2)).metadata.labels, { seen: "yes" });
+});
+
+test("an Event that is deleted is gone from both groups, and watchers of both hear of it", async () => {
+  const { json } = await api.http.post(core, coreEvent("web.short-lived"));
+  const path = `${core}/web.short-lived`;
+  const { uid, resourceVersion } = json.metadata;
+  await using watch = await api.http.watch(`${grouped}?watch=true&resourceVersion=${resourceVersion}`);
+  const options = (preconditions: object) => ({ body: { kind: "DeleteOptions", apiVersion: "v1", preconditions } });
+  assert.deepEqual(refusal(await api.http.send("DELETE", path, options({ uid: "another" }))), [409, "Conflict"]);
+  assert.deepEqual(refusal(await api.http.send("DELETE", path, options({ resourceVersion: "1" }))), [409, "Conflict"]);
+  assert.equal((await api.http.send("DELETE", `${path}?dryRun=All`)).status, 200);
+  assert.equal((await api.http.get(path)).status, 200);
+  const deleted = await api.http.send("DELETE", path, options({ uid, resourceVersion }));
+  assert.deepEqual([deleted.status, deleted.json.status, deleted.json.details.name], [200, "Success", "web.short-lived"], deleted.text);
+  const change = await watch.next();
+  assert.deepEqual([change?.type, change?.object.metadata.uid, change?.object.note], ["DELETED", uid, "somebody saw it"]);
+  assert.ok(Number(change?.object.metadata.resourceVersion) > Number(resourceVersion));
+  assert.deepEqual(refusal(await api.http.get(`${grouped}/web.short-lived`)), [404, "NotFound"]);
+  assert.deepEqual(refusal(await api.http.send("DELETE", path)), [404, "NotFound"]);
+  // The name is free again.
+  const again = await api.http.post(core, coreEvent("web.short-lived"));
+  assert.equal(again.status, 201, again.text);
+  assert.notEqual(again.json.metadata.uid, uid);
+});
+
+test("what happens again after its Event was deleted is a new Event", async () => {
+  record("repeated");
+  const { metadata } = await counted("repeated", 1);
+  record("repeated");
+  await counted("repeated", 2);
+  assert.equal((await api.http.send("DELETE", `${core}/${metadata.name}`)).status, 200);
+  record("repeated");
+  assert.notEqual((await counted("repeated", 1)).metadata.uid, metadata.uid);
+});
+
+test("kubectl deletes all Events of a namespace, a collection only those that are selected", async () => {
+  const namespace = "emptied";
+  assert.equal((await api.http.post("/api/v1/namespaces", { metadata: { name: namespace } })).status, 201);
+  const path = `/api/v1/namespaces/${namespace}/events`;
+  const names = async () => (await api.http.get(path)).json.items.map((event: Event) => event.metadata?.name);
+  for (const [name, type] of [
+    ["a.1", "Normal"],
+    ["b.1", "Warning"],
+    ["plain", "Warning"],
+    ["c.1", "Normal"],
+  ] as const) {
+    const made = await api.http.post(path, coreEvent(name, { type, involvedObject: { ...pod, namespace } }));
+    assert.equal(made.status, 201, made.text);
+  }
+  const collection = path.replace("/api/v1", "/apis/events.k8s.io/v1");
+  assert.equal((await api.http.send("DELETE", `${collection}?fieldSelector=type=Warning`)).status, 200);
+  assert.deepEqual(await names(), ["a.1", "c.1"]);
+  const output = await api.kubectl(["delete", "events", "--all", "-n", namespace]);
+  assert.equal(output.stdout, 'event "a.1" deleted\nevent "c.1" deleted\n', output.stderr);
+  assert.deepEqual(await names(), []);
 });
 
 test("watches of either group tell in their own words", async () => {
@@ -155,7 +212,6 @@ test("Events that say too little are refused, with the names of their group", as
     refusal(await api.http.post("/api/v1/namespaces/nowhere/events", coreEvent("x", { involvedObject: { ...pod, namespace: "nowhere" } }))),
     [404, "NotFound"],
   );
-  assert.deepEqual(refusal(await api.http.send("DELETE", `${core}/made`)), [405, "MethodNotAllowed"]);
 });
 
 test("kubectl shows both", async () => {

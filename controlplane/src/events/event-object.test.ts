@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { firstOccurrence, foldEvent, subjectFilter, subjectOf, toToken } from "./event-object.ts";
+import { decodeMessage, encodeDeleted, firstOccurrence, foldEvent, subjectFilter, subjectOf, toToken } from "./event-object.ts";
 import type { EventRecord } from "./events.ts";
 
 const record: EventRecord = {
@@ -53,10 +53,25 @@ test("filters are as narrow as what is known", () => {
 test("folding keeps the Event's identity and first time, and adds up", () => {
   const first = foldEvent(undefined, firstOccurrence(record));
   const later = { ...firstOccurrence({ ...record, timeMs: record.timeMs + 60_000 }), count: 4, lastTimeMs: record.timeMs + 120_000 };
-  const folded = foldEvent(first, later);
+  const folded = foldEvent({ event: first, isDeleted: false, sequence: 1 }, later);
   assert.deepEqual(folded, { ...first, count: 5, lastTimestamp: "2026-11-21T10:02:00Z" });
   assert.equal(folded.firstTimestamp, "2026-11-21T10:00:00Z");
   assert.equal(first.count, 1, "what was folded into is not changed");
+});
+
+test("what happens again after its Event was deleted is another Event", () => {
+  const first = foldEvent(undefined, firstOccurrence(record));
+  const { event, isDeleted } = decodeMessage(Buffer.from(encodeDeleted(first)));
+  assert.deepEqual([event, isDeleted], [first, true]);
+  const again = foldEvent({ event, isDeleted, sequence: 1 }, firstOccurrence(record));
+  assert.equal(again.count, 1);
+  assert.notEqual(again.metadata?.uid, first.metadata?.uid);
+});
+
+test("a message that is neither an Event nor the word of a deleted one is refused", () => {
+  for (const text of ["{}", '{"kind":"Pod"}', '{"kind":"DeletedEvent"}', '{"kind":"DeletedEvent","event":{"kind":"Pod"}}']) {
+    assert.throws(() => decodeMessage(Buffer.from(text)), /not an Event/, text);
+  }
 });
 
 test("names stay within what a name may be, and differ", () => {

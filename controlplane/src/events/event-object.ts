@@ -19,6 +19,8 @@ export interface Occurrences {
 /** An Event as the stream holds it. */
 export interface StoredEvent {
   readonly event: Event;
+  /** Somebody has deleted it; what happens again is another Event. The message stays for those who watch, until the stream forgets it. */
+  readonly isDeleted: boolean;
   /** Of its message in the stream. */
   readonly sequence: number;
 }
@@ -74,8 +76,28 @@ export function toToken(text: string): string {
   );
 }
 
-/** The Event after these occurrences; `known` is the Event before them, if there is one. */
-export function foldEvent(known: Event | undefined, occurrences: Occurrences): Event {
+const deletedKind = "DeletedEvent";
+
+/** The stream's message that takes the place of an Event that is deleted. */
+export function encodeDeleted(event: Event): string {
+  return JSON.stringify({ kind: deletedKind, event });
+}
+
+/** What a message of the stream says. Throws when it is neither an Event nor the word of a deleted one. */
+export function decodeMessage(data: Uint8Array): Pick<StoredEvent, "event" | "isDeleted"> {
+  const value: unknown = JSON.parse(Buffer.from(data).toString());
+  if (isOfKind(value, deletedKind) && "event" in value && isOfKind(value.event, "Event")) return { event: value.event, isDeleted: true };
+  if (isOfKind(value, "Event")) return { event: value, isDeleted: false };
+  throw new Error("not an Event");
+}
+
+function isOfKind(value: unknown, kind: string): value is Event {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === kind;
+}
+
+/** The Event after these occurrences; `before` is what they come upon. */
+export function foldEvent(before: StoredEvent | undefined, occurrences: Occurrences): Event {
+  const known = before?.isDeleted === false ? before.event : undefined;
   const lastTimestamp = toTimestamp(occurrences.lastTimeMs);
   if (known !== undefined) return { ...known, count: (known.count ?? 1) + occurrences.count, lastTimestamp };
   const { involved, type, reason, message, source, timeMs } = occurrences.record;

@@ -59,7 +59,7 @@ test("waiting ends with the next event, or with the abort", async () => {
 
 test("the events least recently stored are forgotten first", () => {
   const known = new KnownEvents(2);
-  for (const subject of ["a", "b", "a", "c"]) known.set(subject, { event: {}, sequence: 1 });
+  for (const subject of ["a", "b", "a", "c"]) known.set(subject, { event: {}, isDeleted: false, sequence: 1 });
   assert.deepEqual(
     ["a", "b", "c"].map((subject) => known.get(subject) !== undefined),
     [true, false, true],

@@ -31,6 +31,8 @@ export interface EventStore extends EventSource {
   create(event: Event): Promise<Event>;
   /** Replaces the state with the Event's resourceVersion. Throws TesseraError "Conflict" when that is not the newest any more. */
   replace(event: Event): Promise<Event>;
+  /** Removes the state with the Event's resourceVersion, which watchers hear of. Throws TesseraError "Conflict" when that is not the newest any more. */
+  remove(event: Event): Promise<void>;
 }
 
 /** Narrows a list to the events of like objects; cheap, however many events there are. */
@@ -39,10 +41,16 @@ export interface InvolvedObject {
   readonly name?: string;
 }
 
+/** An object of "DELETED" is its last state, with the resourceVersion of its removal. */
+export interface EventChange {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: Event;
+}
+
 /** Readers: the Event objects kept by JetStream, repeated ones folded into one with `count`, `firstTimestamp`, `lastTimestamp`. */
 export interface EventSource {
   /** "" for all namespaces; the oldest change first. Throws TesseraError "ServiceUnavailable" while NATS is away. */
   list(namespace: string, involved?: InvolvedObject): Promise<{ items: Event[]; resourceVersion: string }>;
   /** What changes after `resourceVersion` ("0": what is kept, too), until aborted; outlives outages of NATS. */
-  watch(namespace: string, resourceVersion: string, signal: AbortSignal): AsyncIterable<{ type: "ADDED" | "MODIFIED"; object: Event }>;
+  watch(namespace: string, resourceVersion: string, signal: AbortSignal): AsyncIterable<EventChange>;
 }

@@ -2,10 +2,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Event, isCancellation, TesseraError } from "@tessera/proto";
 import type { JetStreamManager, NatsConnection } from "nats";
 import type { Logger } from "pino";
-import { foldEvent, type Occurrences, type StoredEvent, subjectFilter, subjectOfObject, subjectPrefix } from "./event-object.ts";
+import {
+  decodeMessage,
+  encodeDeleted,
+  foldEvent,
+  type Occurrences,
+  type StoredEvent,
+  subjectFilter,
+  subjectOfObject,
+  subjectPrefix,
+} from "./event-object.ts";
 import { EventQueue, KnownEvents } from "./event-queue.ts";
 import { followStream, listStream, type StreamMessage } from "./event-stream.ts";
-import type { EventRecord, EventSink, EventStore, InvolvedObject } from "./events.ts";
+import type { EventChange, EventRecord, EventSink, EventStore, InvolvedObject } from "./events.ts";
 import type { NatsLink } from "./nats-link.ts";
 
 export interface NatsEventsDependencies {
@@ -67,18 +76,15 @@ export class NatsEvents implements EventSink, EventStore {
       const filter = subjectFilter(namespace, involved);
       const access = { connection, streams };
       const { messages, lastSequence } = await listStream({ access, stream: streamName, filter, signal });
-      return { items: newestOfEach(messages.flatMap((message) => this.#toEvent(message) ?? [])), resourceVersion: String(lastSequence) };
+      const newest = newestOfEach(messages.flatMap((message) => this.#decode(message) ?? []));
+      return { items: newest.flatMap(({ event, isDeleted }) => (isDeleted ? [] : [event])), resourceVersion: String(lastSequence) };
     } catch (error) {
       this.#streamIsThere = false;
       throw new TesseraError("ServiceUnavailable", "events cannot be read: NATS does not answer", { cause: error });
     }
   }
 
-  async *watch(
-    namespace: string,
-    resourceVersion: string,
-    signal: AbortSignal,
-  ): AsyncGenerator<{ type: "ADDED" | "MODIFIED"; object: Event }> {
+  async *watch(namespace: string, resourceVersion: string, signal: AbortSignal): AsyncGenerator<EventChange> {
     const after = Number(resourceVersion === "" ? 0 : resourceVersion);
     if (!Number.isSafeInteger(after) || after < 0) throw new TesseraError("BadRequest", `invalid resourceVersion "${resourceVersion}"`);
     const access = async () => {
@@ -88,21 +94,36 @@ export class NatsEvents implements EventSink, EventStore {
     const filter = subjectFilter(namespace);
     const options = { access, link: this.#nats, stream: streamName, filter, after, log: this.#log, signal };
     for await (const message of followStream(options)) {
-      const object = this.#toEvent(message);
-      if (object !== undefined) yield { type: isFirst(object) ? "ADDED" : "MODIFIED", object };
+      const stored = this.#decode(message);
+      if (stored === undefined) continue;
+      const { event: object, isDeleted } = stored;
+      yield { type: isDeleted ? "DELETED" : isFirst(object) ? "ADDED" : "MODIFIED", object };
     }
   }
 
   async create(event: Event): Promise<Event> {
     const { name = "" } = event.metadata ?? {};
+    const subject = subjectOfObject(event);
     return await this.#write(
       event,
-      async () => ({ subject: subjectOfObject(event), sequence: 0 }),
+      async (streams) => {
+        const before = await readLast(streams, subject);
+        return { subject, sequence: before?.isDeleted ? before.sequence : 0 };
+      },
       () => new TesseraError("AlreadyExists", `events ${JSON.stringify(name)} already exists`, { details: { name, kind: "events" } }),
     );
   }
 
   async replace(event: Event): Promise<Event> {
+    return await this.#writeUpon(event, (stored) => JSON.stringify(stored));
+  }
+
+  async remove(event: Event): Promise<void> {
+    await this.#writeUpon(event, encodeDeleted);
+  }
+
+  /** Writes in the place of the state with the Event's resourceVersion. */
+  async #writeUpon(event: Event, encode: (stored: Event) => string): Promise<Event> {
     const { name = "", resourceVersion = "" } = event.metadata ?? {};
     const sequence = Number(resourceVersion);
     const what = `Operation cannot be fulfilled on events ${JSON.stringify(name)}: the object has been modified`;
@@ -114,7 +135,7 @@ export class NatsEvents implements EventSink, EventStore {
         throw isNotFound(error) ? conflict() : error;
       }
     };
-    return await this.#write(event, find, conflict);
+    return await this.#write(event, find, conflict, encode);
   }
 
   /** Stores the Event upon the message that `find` names, and only upon that. */
@@ -122,10 +143,11 @@ export class NatsEvents implements EventSink, EventStore {
     event: Event,
     find: (streams: JetStreamManager) => Promise<{ subject: string; sequence: number }>,
     refusal: () => TesseraError,
+    encode: (stored: Event) => string = (stored) => JSON.stringify(stored),
   ): Promise<Event> {
     const { resourceVersion: _, ...metadata } = event.metadata ?? {};
     const stored = { ...event, metadata };
-    const data = Buffer.from(JSON.stringify(stored));
+    const data = Buffer.from(encode(stored));
     try {
       const connection = await this.#nats.connection(AbortSignal.timeout(this.#nats.connected ? requestTimeoutMs : reconnectTimeoutMs));
       const limit = connection.info?.max_payload ?? data.length;
@@ -190,7 +212,7 @@ export class NatsEvents implements EventSink, EventStore {
     const { subject } = occurrences;
     let base = occurrences.base === undefined ? this.#known.get(subject) : occurrences.base.stored;
     for (let attempt = 0; ; attempt++) {
-      const event = foldEvent(base?.event, occurrences);
+      const event = foldEvent(base, occurrences);
       const messageId = messageIdOf(event);
       try {
         const answer = await connection.jetstream().publish(subject, JSON.stringify(event), {
@@ -198,7 +220,7 @@ export class NatsEvents implements EventSink, EventStore {
           timeout: requestTimeoutMs,
           expect: { streamName, lastSubjectSequence: base?.sequence ?? 0 },
         });
-        this.#known.set(subject, { event, sequence: answer.seq });
+        this.#known.set(subject, { event, isDeleted: false, sequence: answer.seq });
         return;
       } catch (error) {
         this.#known.delete(subject);
@@ -206,7 +228,7 @@ export class NatsEvents implements EventSink, EventStore {
         if (!isWrongSequence(error) || attempt >= 3) throw error;
       }
       base = await readLast(streams, subject);
-      if (base === undefined || messageIdOf(base.event) !== messageId) continue;
+      if (base === undefined || base.isDeleted || messageIdOf(base.event) !== messageId) continue;
       // Stored by an attempt whose answer was lost.
       this.#known.set(subject, base);
       return;
@@ -233,10 +255,10 @@ export class NatsEvents implements EventSink, EventStore {
     return streams;
   }
 
-  #toEvent({ sequence, data }: StreamMessage): Event | undefined {
+  #decode({ sequence, data }: StreamMessage): StoredEvent | undefined {
     try {
-      const event = parseEvent(data);
-      return { ...event, metadata: { ...event.metadata, resourceVersion: String(sequence) } };
+      const { event, isDeleted } = decodeMessage(data);
+      return { event: { ...event, metadata: { ...event.metadata, resourceVersion: String(sequence) } }, isDeleted, sequence };
     } catch (error) {
       this.#log.error({ err: error, sequence }, "a message of the event stream is not an Event, ignored");
       return undefined;
@@ -245,12 +267,12 @@ export class NatsEvents implements EventSink, EventStore {
 }
 
 /** An Event that changed while it was listed was read twice. */
-function newestOfEach(events: readonly Event[]): Event[] {
-  const newest = new Map<string, Event>();
-  for (const event of events) {
-    const { uid = "" } = event.metadata ?? {};
+function newestOfEach(events: readonly StoredEvent[]): StoredEvent[] {
+  const newest = new Map<string, StoredEvent>();
+  for (const stored of events) {
+    const { uid = "" } = stored.event.metadata ?? {};
     newest.delete(uid);
-    newest.set(uid, event);
+    newest.set(uid, stored);
   }
   return [...newest.values()];
 }
@@ -263,7 +285,7 @@ function isFirst({ count = 1, series }: Event): boolean {
 async function readLast(streams: JetStreamManager, subject: string): Promise<StoredEvent | undefined> {
   try {
     const message = await streams.streams.getMessage(streamName, { last_by_subj: subject });
-    return { event: parseEvent(message.data), sequence: message.seq };
+    return { ...decodeMessage(message.data), sequence: message.seq };
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -273,12 +295,6 @@ async function readLast(streams: JetStreamManager, subject: string): Promise<Sto
 /** JetStream stores a message of one id only once. */
 function messageIdOf(event: Event): string {
   return `${event.metadata?.uid}.${event.count}`;
-}
-
-function parseEvent(data: Uint8Array): Event {
-  const value: unknown = JSON.parse(Buffer.from(data).toString());
-  if (typeof value !== "object" || value === null || (value as Event).kind !== "Event") throw new Error("not an Event");
-  return value as Event;
 }
 
 function isWrongSequence(error: unknown): boolean {

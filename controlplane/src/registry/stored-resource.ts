@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type DeleteOptions, TesseraError } from "@tessera/proto";
 import type { CachedObject, ResourceCache } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
+import { checkPreconditions, writeConflict } from "./conflict.ts";
 import { type ApiObject, apiVersionOf, qualifiedResource, type ResourceDefinition } from "./definition.ts";
 import { type DeletionWish, planDeletion } from "./deletion.ts";
 import { encodeObject, storeKey } from "./encoding.ts";
@@ -138,7 +139,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
     const { strategy } = this.definition;
     return this.#modify(namespace, name, options, async (current) => {
       const sent = await change(current.value);
-      this.#checkPreconditions(current, { uid: sent.metadata?.uid, resourceVersion: sent.metadata?.resourceVersion });
+      checkPreconditions(this.definition, current, { uid: sent.metadata?.uid, resourceVersion: sent.metadata?.resourceVersion });
       const next: T = { ...sent, apiVersion: apiVersionOf(this.definition), kind: this.definition.kind };
       next.metadata = updatedObjectMeta(sent.metadata ?? {}, current.value.metadata ?? {});
       const faults = validateMetaUpdate(sent.metadata ?? {}, current.value.metadata ?? {});
@@ -162,7 +163,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
   /** Deletes as far as grace and finalizers allow now. */
   async deleteObject(namespace: string, name: string, request: DeleteRequest = {}): Promise<WriteResult<T>> {
     return this.#modify(namespace, name, request, (current) => {
-      this.#checkPreconditions(current, request.preconditions ?? {});
+      checkPreconditions(this.definition, current, request.preconditions ?? {});
       return planDeletion(this.definition.strategy, current.value, request, this.#now());
     });
   }
@@ -227,7 +228,7 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
         if (!(error instanceof TesseraError)) throw error;
         if (error.reason === "NotFound") throw this.notFound(name);
         if (error.reason !== "Conflict") throw error;
-        if (attempt >= maxAttempts) throw this.#conflict(name, "too many writers at once; try again", error);
+        if (attempt >= maxAttempts) throw writeConflict(this.definition, name, "too many writers at once; try again", error);
       }
       current = await this.read(namespace, name);
       isNewest = true;
@@ -258,20 +259,6 @@ export class StoredResource<T extends ApiObject> implements Resource<T> {
     const waits = (meta.finalizers?.length ?? 0) > 0 || strategy.isHeld?.(written) === true || (meta.deletionGracePeriodSeconds ?? 0) > 0;
     if (meta.deletionTimestamp !== undefined && !waits) return { do: "remove", next: written };
     return isDeepStrictEqual(written, current) ? { do: "nothing" } : { do: "write", next: written };
-  }
-
-  #checkPreconditions(current: CachedObject<T>, wanted: { uid?: string; resourceVersion?: string }): void {
-    if (wanted.uid && wanted.uid !== current.uid) {
-      throw this.#conflict(current.name, `Precondition failed: UID in precondition: ${wanted.uid}, UID in object meta: ${current.uid}`);
-    }
-    if (wanted.resourceVersion && wanted.resourceVersion !== String(current.revision)) {
-      throw this.#conflict(current.name, "the object has been modified; please apply your changes to the latest version and try again");
-    }
-  }
-
-  #conflict(name: string, why: string, cause?: unknown): TesseraError {
-    const message = `Operation cannot be fulfilled on ${qualifiedResource(this.definition)} ${JSON.stringify(name)}: ${why}`;
-    return new TesseraError("Conflict", message, { cause, details: this.#details(name) });
   }
 
   #refuse(object: T, faults: readonly Fault[]): void {

@@ -191,6 +191,7 @@ function listedEvents(events: readonly Event[]): EventStore {
   return {
     create: refuse,
     replace: refuse,
+    remove: refuse,
     list: async (namespace) => ({
       items: events.filter((event) => namespace === "" || event.metadata?.namespace === namespace),
       resourceVersion: "1",

@@ -1,12 +1,9 @@
 import type { Event } from "@tessera/proto";
-import type { Column, ResourceDefinition, Verb } from "../definition.ts";
+import { allVerbs, type Column, type ResourceDefinition } from "../definition.ts";
 import { type Fault, invalid, notSupported, required } from "../faults.ts";
 import { checkQualifiedName } from "../names.ts";
 import { plainStrategy } from "../strategy.ts";
 import { formatAge } from "./age.ts";
-
-/** Who writes Events leaves it to time to delete them. */
-export const eventVerbs: readonly Verb[] = ["create", "get", "list", "patch", "update", "watch"];
 
 const columns: readonly Column<Event>[] = [
   { name: "Last Seen", type: "string", description: "When it happened last.", cell: lastSeen },
@@ -56,7 +53,7 @@ export const eventDefinition: ResourceDefinition<Event> = {
   shortNames: ["ev"],
   categories: [],
   namespaced: true,
-  verbs: eventVerbs,
+  verbs: allVerbs,
   subresources: [],
   returnsDeletedObject: false,
   columns,

@@ -1,8 +1,8 @@
 import type { Event, eventsV1 } from "@tessera/proto";
-import type { ResourceDefinition } from "../definition.ts";
+import { allVerbs, type ResourceDefinition } from "../definition.ts";
 import type { Fault } from "../faults.ts";
 import { plainStrategy } from "../strategy.ts";
-import { eventDefinition, eventVerbs, validateNewEvent } from "./event.ts";
+import { eventDefinition, validateNewEvent } from "./event.ts";
 
 /** Where events.k8s.io has another name for what the core group has. */
 const names = {
@@ -25,7 +25,7 @@ export const eventsV1Definition: ResourceDefinition<eventsV1.Event> = {
   shortNames: ["ev"],
   categories: [],
   namespaced: true,
-  verbs: eventVerbs,
+  verbs: allVerbs,
   subresources: [],
   returnsDeletedObject: false,
   columns: eventDefinition.columns.map((column) => ({ ...column, cell: (event, nowMs) => column.cell(fromEventsV1(event), nowMs) })),
