@@ -1,4 +1,5 @@
-/* The default system call filter as BPF bytes, built by libseccomp from the table. */
+/* The default system call filter as BPF bytes: libseccomp builds from the table what is to be decided, and what has to
+   look at arguments once more by itself; the two become one program that the kernel loads in a quarter of the time. */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -12,7 +13,9 @@
 
 #include "lib/cleanup.h"
 #include "lib/result.h"
+#include "lib/seccomp-compact.h"
 #include "lib/seccomp-export.h"
+#include "lib/seccomp-parts.h"
 #include "lib/seccomp-table.h"
 
 static const uint32_t eperm = SCMP_ACT_ERRNO (EPERM);
@@ -127,26 +130,32 @@ add_architectures (scmp_filter_ctx filter)
 }
 
 static int
-fill_filter (scmp_filter_ctx filter, const char *const *capabilities)
+add_rules_by_arguments (scmp_filter_ctx filter, const char *const *capabilities)
 {
-  int err = add_architectures (filter);
+  int err = is_opened (capabilities, "clone") ? 0 : add_clone_rules (filter);
 
-  if (err == 0)
-    err = seccomp_attr_set (filter, SCMP_FLTATR_ACT_BADARCH, enosys);
-  /* A tree instead of a list: 300 comparisons become 9. */
-  if (err == 0)
-    err = seccomp_attr_set (filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  if (err == 0)
-    err = add_rules (filter, SCMP_ACT_ALLOW, allowed_syscalls);
+  return err < 0 ? err : add_personality_rules (filter);
+}
+
+static int
+fill_whole (scmp_filter_ctx filter, const char *const *capabilities)
+{
+  int err = add_rules (filter, SCMP_ACT_ALLOW, allowed_syscalls);
+
   if (err == 0)
     err = add_rules (filter, eperm, denied_syscalls);
   if (err == 0)
     err = add_capability_rules (filter, capabilities);
-  if (err == 0 && !is_opened (capabilities, "clone"))
-    err = add_clone_rules (filter);
-  if (err == 0)
-    err = add_personality_rules (filter);
-  return err;
+  return err < 0 ? err : add_rules_by_arguments (filter, capabilities);
+}
+
+/* Decides as the whole does where arguments matter: those of sockets do by the prologue. */
+static int
+fill_rest (scmp_filter_ctx filter, const char *const *capabilities)
+{
+  int err = add_rule (filter, SCMP_ACT_ALLOW, "socket");
+
+  return err < 0 ? err : add_rules_by_arguments (filter, capabilities);
 }
 
 /* ---- sockets of families that no namespace bounds ---- */
@@ -215,17 +224,63 @@ export_filter (scmp_filter_ctx filter, struct sock_filter *out, uint32_t *size)
   return 0;
 }
 
+static int
+fill_filter (scmp_filter_ctx filter, enum filter_part part, const char *const *capabilities)
+{
+  int err = add_architectures (filter);
+
+  if (err == 0)
+    err = seccomp_attr_set (filter, SCMP_FLTATR_ACT_BADARCH, enosys);
+  if (err < 0)
+    return err;
+  return part == FILTER_WHOLE ? fill_whole (filter, capabilities) : fill_rest (filter, capabilities);
+}
+
 int
-ts_seccomp_default (const char *const *capabilities, void *out, uint32_t *size, struct ts_result *res)
+build_default_filter (enum filter_part part, const char *const *capabilities, struct sock_filter *out, size_t room)
 {
   scmp_filter_ctx filter = seccomp_init (enosys);
+  uint32_t size = (uint32_t) (room * sizeof *out);
   int err;
 
   if (!filter)
-    return ts_fail (res, ENOMEM, "build system call filter", "%s", "");
-  err = fill_filter (filter, capabilities);
+    return -ENOMEM;
+  err = fill_filter (filter, part, capabilities);
   if (err == 0)
-    err = export_filter (filter, out, size);
+    err = export_filter (filter, out, &size);
   seccomp_release (filter);
-  return err < 0 ? ts_fail (res, -err, "build system call filter", "%s", "") : 0;
+  return err < 0 ? err : (int) (size / sizeof *out);
+}
+
+static int
+build_compact_filter (const char *const *capabilities, struct sock_filter *out, size_t room)
+{
+  cleanup_free struct sock_filter *parts = calloc (2 * BPF_MAXINSNS, sizeof *parts);
+  uint32_t architectures[SOCKET_CALLS];
+  int whole, rest;
+
+  if (!parts)
+    return -ENOMEM;
+  for (size_t i = 0; i < SOCKET_CALLS; i++)
+    architectures[i] = socket_calls[i].arch;
+  whole = build_default_filter (FILTER_WHOLE, capabilities, parts, BPF_MAXINSNS);
+  if (whole < 0)
+    return whole;
+  rest = build_default_filter (FILTER_BY_ARGUMENTS, capabilities, parts + whole, BPF_MAXINSNS);
+  if (rest < 0)
+    return rest;
+  return ts_compact_filter ((struct filter_program){ parts, (size_t) whole },
+                            (struct filter_program){ parts + whole, (size_t) rest }, architectures, SOCKET_CALLS, out,
+                            room);
+}
+
+int
+ts_seccomp_default (const char *const *capabilities, void *out, uint32_t *size, struct ts_result *res)
+{
+  int length = build_compact_filter (capabilities, out, *size / sizeof (struct sock_filter));
+
+  if (length < 0)
+    return ts_fail (res, -length, "build system call filter", "%s", "");
+  *size = (uint32_t) length * sizeof (struct sock_filter);
+  return 0;
 }
