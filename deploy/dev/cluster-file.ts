@@ -38,6 +38,8 @@ export interface Cluster {
   /** Addresses of the pods. */
   readonly podCidr: string;
   readonly nodes: readonly ClusterNode[];
+  /** Words after those that the agents of a development cluster are started with. */
+  readonly agentOptions?: readonly string[];
   /** The kubeconfig file that holds the cluster's context. */
   readonly kubeconfig: string;
 }

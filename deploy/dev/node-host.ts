@@ -73,6 +73,7 @@ function agentCommand(cluster: Cluster, node: ClusterNode, settings: DevSettings
     ...["--image-gc-high", "100", "--eviction-disk-available", "0"],
     // People who try things out do not want to wait for "top".
     ...["--usage-interval", "2"],
+    ...(cluster.agentOptions ?? []),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 import { type Cluster, ClusterFolder, contextName, readCluster, readClusters, writeCluster } from "./cluster-file.ts";
 import { awaitControlPlane, ensureControlPlane } from "./control-plane.ts";
 import { addToKubeconfig } from "./kubeconfig.ts";
@@ -15,6 +16,8 @@ export interface UpOptions {
   readonly name: string;
   /** Undefined: as many as the cluster has, or three for a new one. */
   readonly nodes?: number;
+  /** Further words for the agents that are started, also by later calls; the last one of a name counts. Undefined: as before. */
+  readonly agentOptions?: readonly string[];
   /** How long the control plane, and then the nodes, may take to become ready. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;
@@ -51,8 +54,9 @@ async function planOrRead(options: UpOptions, settings: DevSettings): Promise<Cl
   const folder = new ClusterFolder(settings.home, options.name);
   const existing = await readCluster(folder);
   if (existing !== undefined) {
-    const wanted = growCluster(existing, options.nodes ?? existing.nodes.length);
-    if (wanted.nodes.length > existing.nodes.length) await writeCluster(folder, wanted);
+    const { agentOptions = existing.agentOptions } = options;
+    const wanted = { ...growCluster(existing, options.nodes ?? existing.nodes.length), agentOptions };
+    if (!isDeepStrictEqual(wanted, { agentOptions: undefined, ...existing })) await writeCluster(folder, wanted);
     return wanted;
   }
   await mkdir(settings.home, { recursive: true, mode: 0o755 });
@@ -65,7 +69,8 @@ async function planOrRead(options: UpOptions, settings: DevSettings): Promise<Cl
     mtu: await readOutsideMtu(links),
     createdAt: new Date().toISOString(),
   };
-  const cluster = planCluster(wish, { ...(await readTaken(links)), clusters: await readClusters(settings.home) });
+  const planned = planCluster(wish, { ...(await readTaken(links)), clusters: await readClusters(settings.home) });
+  const cluster = { ...planned, agentOptions: options.agentOptions };
   await writeCluster(folder, cluster);
   return cluster;
 }

@@ -1,6 +1,6 @@
 import { contextName, upCluster } from "@tessera/deploy";
 import { TesseraError } from "@tessera/proto";
-import { defineCommand, flag } from "../../command.ts";
+import { collect, defineCommand, flag } from "../../command.ts";
 import { parseDuration } from "../../print/age.ts";
 import { StepProgress } from "../../progress.ts";
 import { defaultClusterName, devSettings } from "./dev-settings.ts";
@@ -8,6 +8,7 @@ import { defaultClusterName, devSettings } from "./dev-settings.ts";
 interface UpOptions {
   readonly name: string;
   readonly nodes?: number;
+  readonly agentOptions?: readonly string[];
   readonly deadlineMs: number;
 }
 
@@ -17,11 +18,14 @@ export const devUpCommand = defineCommand<UpOptions>({
   examples: `# One control plane and three nodes, context tessera-dev
 tsctl dev up
 # A second cluster beside it
-tsctl dev up --name other --nodes 1`,
+tsctl dev up --name other --nodes 1
+# Nodes that remove unused images and evict pods when the machine's disk fills up
+tsctl dev up --agent-option=--image-gc-high=85 --agent-option=--eviction-disk-available=10`,
   declare: (command) =>
     command
       .option("--name <name>", "name of the cluster", defaultClusterName)
       .option("--nodes <count>", "how many nodes; 3 for a new cluster, and as many as it has for another")
+      .option("--agent-option <word>", "one word more for the agents that are started, see agent serve --help (repeatable)", collect)
       .option("--timeout <duration>", "how long the control plane, and then the nodes, may take", "2m"),
   parse: (_words, flags) => {
     const nodes = flag.text(flags["nodes"]);
@@ -29,7 +33,13 @@ tsctl dev up --name other --nodes 1`,
     const deadlineMs = parseDuration(timeout);
     if (nodes !== undefined && !/^\d+$/.test(nodes)) throw new TesseraError("BadRequest", `--nodes "${nodes}" is not a number`);
     if (deadlineMs === undefined) throw new TesseraError("BadRequest", `--timeout "${timeout}" is not a duration such as 30s or 5m`);
-    return { name: flag.text(flags["name"]) ?? defaultClusterName, nodes: nodes === undefined ? undefined : Number(nodes), deadlineMs };
+    const agentOptions = flag.texts(flags["agentOption"]);
+    return {
+      name: flag.text(flags["name"]) ?? defaultClusterName,
+      nodes: nodes === undefined ? undefined : Number(nodes),
+      agentOptions: agentOptions.length > 0 ? agentOptions : undefined,
+      deadlineMs,
+    };
   },
   run: async (options, context) => {
     const progress = new StepProgress(context);
