@@ -429,7 +429,10 @@ test("eviction deletes, binding binds once", async () => {
   assert.deepEqual(refusal(await api.http.post(`${pods}/bound/binding`, { ...binding, target: {} })), [422, "Invalid"]);
   const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "bound" }, deleteOptions: { gracePeriodSeconds: 3 } };
   assert.equal((await api.http.post(`${pods}/bound/eviction`, eviction)).status, 201);
-  assert.equal((await api.http.get(`${pods}/bound`)).json.metadata.deletionGracePeriodSeconds, 3);
+  const evicted = (await api.http.get(`${pods}/bound`)).json;
+  assert.equal(evicted.metadata.deletionGracePeriodSeconds, 3);
+  const target = evicted.status.conditions.find((condition: { type: string }) => condition.type === "DisruptionTarget");
+  assert.deepEqual([target?.status, target?.reason], ["True", "EvictionByEvictionAPI"]);
 });
 
 test("who asks is told who they are", async () => {

@@ -101,6 +101,30 @@ test("get shows pods as people, programs and scripts want them", async () => {
   assert.match(await kubectl("get", "all", "-n", "forms"), /shown/);
 });
 
+test("get in chunks shows each object once, and sorts what it has", async () => {
+  await kubectl("create", "ns", "chunks");
+  const names = ["a", "b", "c", "d", "e"];
+  for (const name of names) await apply(podManifest(name), "-n", "chunks");
+  for (const size of ["0", "1", "2", "5"])
+    assert.equal(
+      await kubectl("get", "pods", "-n", "chunks", "-o", "name", `--chunk-size=${size}`),
+      names.map((name) => `pod/${name}\n`).join(""),
+    );
+  const sorted = await kubectl(
+    "get",
+    "pods",
+    "-n",
+    "chunks",
+    "--chunk-size=2",
+    "--sort-by={.metadata.uid}",
+    "-o",
+    "jsonpath={.items[*].metadata.uid}",
+  );
+  const uids = sorted.split(" ");
+  assert.deepEqual(uids, [...uids].sort());
+  assert.equal(uids.length, names.length);
+});
+
 test("get of what is not there says so", async () => {
   const { code, stderr } = await api.kubectl(["get", "pod", "nobody"]);
   assert.deepEqual([code, stderr], [1, 'Error from server (NotFound): pods "nobody" not found\n']);
@@ -246,6 +270,19 @@ test("wait waits for a condition, for deletion, and no longer than told", async 
   assert.deepEqual([late.code, late.stderr], [1, "error: timed out waiting for the condition on namespaces/default\n"]);
 });
 
+test("wait waits for a field, with and without a value", async () => {
+  await apply(podManifest("field"));
+  const phase = kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/field", "--timeout=20s");
+  const address = kubectl("wait", "--for=jsonpath={.status.podIP}", "pod/field", "--timeout=20s");
+  await api.registry.pods.mutate("default", "field", (pod) => ({
+    ...pod,
+    status: { ...pod.status, phase: "Running", podIP: "10.64.1.2" },
+  }));
+  for (const met of [phase, address]) assert.equal(await met, "pod/field condition met\n");
+  const late = await api.kubectl(["wait", "--for=jsonpath={.status.phase}=Failed", "pod/field", "--timeout=1s"]);
+  assert.deepEqual([late.code, late.stderr], [1, "error: timed out waiting for the condition on pods/field\n"]);
+});
+
 test("delete waits until the pod is gone, and says when it was not there", async () => {
   await apply(podManifest("deleted"));
   assert.equal(await kubectl("delete", "pod", "deleted"), 'pod "deleted" deleted\n');
@@ -264,6 +301,23 @@ test("delete of a pod on a node waits for the node", async () => {
   }
   await api.registry.pods.remove("default", "held", { graceSeconds: 0 });
   assert.equal(await deletion, 'pod "held" deleted\n');
+});
+
+test("delete --force does not wait for the node, and --now waits a second", async () => {
+  for (const name of ["forced", "soon"]) await apply(podManifest(name, "  nodeName: node-1\n"));
+  const { code, stdout, stderr } = await api.kubectl(["delete", "pod", "forced", "--grace-period=0", "--force"]);
+  assert.deepEqual([code, stdout], [0, 'pod "forced" force deleted\n']);
+  assert.match(stderr, /Immediate deletion does not wait for confirmation/);
+  assert.equal((await api.kubectl(["get", "pod", "forced"])).code, 1);
+  await kubectl("delete", "pod", "soon", "--now", "--wait=false");
+  assert.equal(await kubectl("get", "pod", "soon", "-o", "jsonpath={.metadata.deletionGracePeriodSeconds}"), "1");
+});
+
+test("delete --cascade=orphan keeps what was owned", async () => {
+  await apply("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: owner\n  finalizers: [example.com/look]\n");
+  await kubectl("delete", "cm", "owner", "--cascade=orphan", "--wait=false");
+  const finalizers = await kubectl("get", "cm", "owner", "-o", "jsonpath={.metadata.finalizers}");
+  assert.deepEqual(JSON.parse(finalizers), ["example.com/look", "orphan"]);
 });
 
 test("delete by label and delete --all", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { compact } from "../store/compaction.testing.ts";
 import type { Json } from "./testing/http-client.ts";
 import { configMapNamed, podNamed } from "./testing/objects.ts";
 import { startTestApi, type TestApi } from "./testing/test-api.ts";
@@ -87,6 +88,24 @@ test("a list in pieces is one list, though objects come and go meanwhile", async
   assert.equal(third.metadata.continue, undefined);
 });
 
+test("a list in pieces that outlives the store's memory is Gone, and its rest can be had as it is by then", async () => {
+  const path = await space("forgotten");
+  await create(path, "a", "b", "c", "d");
+  const first = (await api.http.get(`${path}?limit=2`)).json;
+  await api.http.send("DELETE", `${path}/c`);
+  const [newest] = await create(path, "e");
+  // An object's version is twice the revision of etcd.
+  await compact(api.etcd, Number(newest) / 2);
+  const gone = await api.http.get(`${path}?limit=2&continue=${first.metadata.continue}`);
+  assert.deepEqual([gone.status, gone.json.code, gone.json.reason], [410, 410, "Expired"]);
+  assert.match(gone.json.message, /too old to display a consistent list/);
+  const rest = (await api.http.get(`${path}?limit=1&continue=${gone.json.metadata.continue}`)).json;
+  assert.deepEqual(namesOf(rest), ["d"]);
+  assert.deepEqual(namesOf((await api.http.get(`${path}?continue=${rest.metadata.continue}`)).json), ["e"]);
+  const exact = await api.http.get(`${path}?resourceVersionMatch=Exact&resourceVersion=${first.metadata.resourceVersion}`);
+  assert.deepEqual([exact.status, exact.json.reason, exact.json.metadata], [410, "Expired", {}]);
+});
+
 test("pieces over all namespaces leave nothing out where one name begins like another", async () => {
   const all: string[] = [];
   for (const namespace of ["piece", "piece-x", "piecez"]) {
@@ -115,6 +134,7 @@ test("selectors choose", async () => {
   assert.deepEqual(namesOf((await api.http.get(`${pods}?labelSelector=app%20in%20(x,z)`)).json), ["s1"]);
   assert.deepEqual(namesOf((await api.http.get(`${pods}?fieldSelector=spec.nodeName=node-1`)).json), ["s1"]);
   assert.deepEqual(namesOf((await api.http.get(`${pods}?fieldSelector=metadata.name=s2`)).json), ["s2"]);
+  assert.deepEqual(namesOf((await api.http.get(`${pods}?labelSelector=app&fieldSelector=spec.nodeName%21=node-1`)).json), ["s2"]);
   assert.deepEqual(namesOf((await api.http.get("/api/v1/pods?fieldSelector=metadata.name=s2")).json), ["s2"]);
   const bad = await api.http.get(`${pods}?fieldSelector=spec.image=x`);
   assert.deepEqual([bad.status, bad.json.reason], [400, "BadRequest"]);
@@ -268,6 +288,13 @@ test("a version from before what is remembered is Gone", async () => {
   const line = await watch.next();
   assert.deepEqual([line?.type, line?.object.code, line?.object.reason], ["ERROR", 410, "Expired"]);
   assert.equal(await watch.next(), undefined);
+});
+
+test("a version that is not reached yet is waited for, in vain with a word on it", async () => {
+  const path = await space("ahead");
+  const answer = await api.http.get(`${path}?watch=true&resourceVersion=99999999`);
+  const status = JSON.parse(answer.text.trim().split("\n")[0] ?? "");
+  assert.deepEqual([status.type, status.object.code, status.object.details.causes[0].reason], ["ERROR", 504, "ResourceVersionTooLarge"]);
 });
 
 test("a watch ends when its time is over", async () => {

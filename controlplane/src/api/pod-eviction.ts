@@ -1,6 +1,7 @@
 import { type Eviction, type Pod, type PodDisruptionBudget, TesseraError } from "@tessera/proto";
-import { isBudgetOf, isReady, withDisruption } from "../registry/disruption.ts";
+import { isBudgetOf, isReady, withDisruption, withDisruptionTarget } from "../registry/disruption.ts";
 import { invalidObject } from "../registry/faults.ts";
+import { formatTime } from "../registry/object-meta.ts";
 import type { Call } from "./call.ts";
 import { decodeBody } from "./decode.ts";
 import { toDeleteRequest } from "./delete.ts";
@@ -24,8 +25,20 @@ export async function evictPod(call: Call): Promise<ApiResponse> {
   const { pods } = dependencies.registry;
   const pod = (await pods.read(path.namespace, path.name)).value;
   if (!isBeyondBudgets(pod)) await spendBudget(call, pod, wish.dryRun === true);
-  await pods.deleteObject(path.namespace, path.name, wish);
+  const { object, removed } = await pods.deleteObject(path.namespace, path.name, wish);
+  if (!removed && wish.dryRun !== true) await tellEviction(call, object.uid);
   return withWarnings(created(), warnings);
+}
+
+/** In the pod's status, for whoever counts its failures. By now the pod may be gone. */
+async function tellEviction({ path, dependencies }: Call, uid: string): Promise<void> {
+  const time = formatTime(dependencies.now());
+  const change = (pod: Pod) => withDisruptionTarget(pod, "EvictionByEvictionAPI", "Eviction API: evicting", time);
+  try {
+    await dependencies.registry.pods.mutate(path.namespace, path.name, change, { uid });
+  } catch (error) {
+    if (!(error instanceof TesseraError && error.reason === "NotFound")) throw error;
+  }
 }
 
 /** A pod that does not run, or goes already, is missed by nobody. */

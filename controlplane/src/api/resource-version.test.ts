@@ -10,8 +10,10 @@ test("a resourceVersion is a whole number that can be held exactly", () => {
 });
 
 test("a continue token comes back as it went", () => {
-  const token = { revision: 5, namespace: "a", name: "b/ä" };
-  assert.deepEqual(parseContinueToken(formatContinueToken(token)), token);
+  for (const revision of [5, "newest"] as const) {
+    const token = { revision, namespace: "a", name: "b/ä" };
+    assert.deepEqual(parseContinueToken(formatContinueToken(token)), token);
+  }
 });
 
 test("a token that is not ours is refused", () => {

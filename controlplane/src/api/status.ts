@@ -1,4 +1,5 @@
 import { isCancellation, type Status, type StatusDetails, type StatusReason, TesseraError } from "@tessera/proto";
+import { ExpiredContinue } from "./continue-token.ts";
 
 /** The one place where reasons become HTTP codes. */
 const codes: Record<StatusReason, number> = {
@@ -43,7 +44,7 @@ export function toStatus(error: unknown): Status & { code: number } {
   return {
     kind: "Status",
     apiVersion: "v1",
-    metadata: {},
+    metadata: error instanceof ExpiredContinue ? { continue: error.continueToken } : {},
     status: "Failure",
     message,
     reason,

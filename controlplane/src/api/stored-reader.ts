@@ -6,7 +6,7 @@ import { StoredObject } from "../registry/stored-object.ts";
 import type { StoredResource } from "../registry/stored-resource.ts";
 import type { ResourceCache } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
-import { type ContinueToken, formatContinueToken, parseContinueToken } from "./continue-token.ts";
+import { type ContinueToken, ExpiredContinue, formatContinueToken, parseContinueToken } from "./continue-token.ts";
 import { followCache } from "./follow-cache.ts";
 import type { AnyObject, ListQuery, ListResult, ResourceReader, Selection, WatchItem, WatchQuery } from "./reader.ts";
 import { parseResourceVersion, waitForRevision } from "./resource-version.ts";
@@ -95,15 +95,12 @@ export class StoredReader implements ResourceReader {
     if (query.resourceVersion !== "" && query.resourceVersion !== "0") {
       throw new TesseraError("BadRequest", "specifying resource version is not allowed when using continue");
     }
+    const revision = token.revision === "newest" ? await this.#store.currentRevision() : token.revision;
     try {
-      return await this.#listStored(query, token.revision, token);
+      return await this.#listStored(query, revision, token);
     } catch (cause) {
       if (!(cause instanceof TesseraError && cause.reason === "Expired")) throw cause;
-      throw new TesseraError(
-        "Expired",
-        "The provided continue parameter is too old to display a consistent list result. Start a new list without it.",
-        { cause },
-      );
+      throw new ExpiredContinue(token, cause);
     }
   }
 

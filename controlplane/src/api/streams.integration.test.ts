@@ -21,7 +21,7 @@ before(async () => {
     { name: "side", image: "b" },
   ];
   await api.http.post(pods, podNamed("web", { nodeName: "node-1" }));
-  await api.http.post(pods, podNamed("two", { nodeName: "node-1", containers: two }));
+  await api.http.post(pods, podNamed("two", { nodeName: "node-1", containers: two }, { app: "many" }));
   await api.http.post(pods, podNamed("unbound"));
   // kubectl wants to attach to what runs only.
   await api.http.patch(`${pods}/web/status`, "merge", { status: { phase: "Running" } });
@@ -71,6 +71,37 @@ test("kubectl logs brings what the container wrote", async () => {
     limitBytes: undefined,
     sinceTime: "2026-01-01T00:00:00Z",
   });
+});
+
+test("kubectl logs of several containers and pods asks for each, as it is told", async () => {
+  const requests: Extract<Request, { $case: "log" }>["value"][] = [];
+  nodes.script = async (request, agent) => {
+    if (request.$case !== "log") throw new Error(`${request.$case} was not asked for`);
+    requests.push(request.value);
+    await agent.stdout(`of ${request.value.container}\n`);
+    await agent.exit(0);
+  };
+  const logs = async (...args: string[]) => {
+    requests.length = 0;
+    const { code, stdout, stderr } = await api.kubectl(["logs", ...args]);
+    assert.equal(code, 0, stderr);
+    // In what order it asks is kubectl's own affair.
+    return stdout.trimEnd().split("\n").sort();
+  };
+  assert.deepEqual(await logs("two", "--all-containers"), ["of side", "of web"]);
+  assert.deepEqual(await logs("two", "-c", "side", "--limit-bytes=7"), ["of side"]);
+  assert.equal(requests[0]?.limitBytes, 7n);
+  assert.deepEqual(await logs("-l", "app=many", "--all-containers", "--prefix", "--tail=-1"), [
+    "[pod/two/side] of side",
+    "[pod/two/web] of web",
+  ]);
+  assert.equal(requests[0]?.tailLines, undefined);
+  assert.deepEqual(await logs("-l", "app=many", "-c", "web", "-f"), ["of web"]);
+  assert.deepEqual([requests[0]?.follow, requests[0]?.tailLines], [true, 10n]);
+  const before = Date.now();
+  await logs("web", "--since=90s");
+  const since = Date.parse(requests[0]?.sinceTime ?? "");
+  assert.ok(since >= before - 91_000 && since <= Date.now() - 90_000, requests[0]?.sinceTime);
 });
 
 test("a followed log arrives line by line, and the node is told when nobody reads any more", async () => {

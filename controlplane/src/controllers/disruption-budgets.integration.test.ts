@@ -69,6 +69,7 @@ test("as many are evicted as the budget allows, and the next one hears why not",
   const refused = await evict("web-2");
   assert.deepEqual([refused.status, refused.json.reason], [429, "TooManyRequests"]);
   assert.match(refused.json.message, /would violate the pod's disruption budget/);
+  assert.equal((await evict("web-2", "?dryRun=All")).status, 429);
   const status = () => api.registry.podDisruptionBudgets.cache.get("default", "web")?.value.status;
   await eventually("the eviction is seen", () => status()?.disruptedPods === undefined);
   assert.deepEqual([status()?.disruptionsAllowed, status()?.conditions?.[0]?.reason], [0, "InsufficientPods"]);

@@ -1,4 +1,5 @@
 import { type Node, type Pod, TesseraError } from "@tessera/proto";
+import { withDisruptionTarget } from "../registry/disruption.ts";
 import type { Resource } from "../registry/resource.ts";
 import type { CachedObject } from "../store/cache.ts";
 import { cacheLoop, changesOf } from "./cache-loop.ts";
@@ -99,7 +100,6 @@ async function nodeExists(nodes: Resource<Node>, name: string): Promise<boolean>
 function withLostNode(pod: Pod, message: string, now: string): Pod | undefined {
   const phase = pod.status?.phase;
   if (phase === "Succeeded" || phase === "Failed") return undefined;
-  const others = (pod.status?.conditions ?? []).filter((condition) => condition.type !== "DisruptionTarget");
-  const condition = { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC", message, lastTransitionTime: now };
-  return { ...pod, status: { ...pod.status, phase: "Failed", conditions: [...others, condition] } };
+  const marked = withDisruptionTarget(pod, "DeletionByPodGC", message, now);
+  return { ...marked, status: { ...marked.status, phase: "Failed" } };
 }

@@ -1,4 +1,5 @@
 import { type Node, type Pod, type Taint, type Toleration, tolerates } from "@tessera/proto";
+import { withDisruptionTarget } from "../registry/disruption.ts";
 import type { CachedObject } from "../store/cache.ts";
 import { cacheLoop, changesOf } from "./cache-loop.ts";
 import { toTime } from "./clock.ts";
@@ -76,17 +77,8 @@ export function taintEviction({ registry, clock, log, events }: ControllerDepend
   }
 
   async function evict({ namespace, name, uid }: CachedObject<Pod>): Promise<void> {
-    const condition = {
-      type: "DisruptionTarget",
-      status: "True",
-      reason: "DeletionByTaintManager",
-      message: "Taint manager: deleting due to NoExecute taint",
-      lastTransitionTime: toTime(clock.now()),
-    };
-    const change = (pod: Pod): Pod => {
-      const others = (pod.status?.conditions ?? []).filter((c) => c.type !== "DisruptionTarget");
-      return { ...pod, status: { ...pod.status, conditions: [...others, condition] } };
-    };
+    const message = "Taint manager: deleting due to NoExecute taint";
+    const change = (pod: Pod) => withDisruptionTarget(pod, "DeletionByTaintManager", message, toTime(clock.now()));
     await unless(["NotFound"], pods.mutate(namespace, name, change, { uid }));
     await unless(["NotFound", "Conflict"], pods.remove(namespace, name, { uid }));
     events.record({

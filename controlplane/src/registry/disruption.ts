@@ -5,6 +5,14 @@ import { formatTime } from "./object-meta.ts";
 /** How long an eviction that was let through counts although nothing was seen of it: it may have failed after that. */
 export const disruptionTimeoutMs = 120_000;
 
+/** The pod with the word on what ends it, which is no fault of its own (KEP-3329). */
+export function withDisruptionTarget(pod: Pod, reason: string, message: string, time: string): Pod {
+  const type = "DisruptionTarget";
+  const others = (pod.status?.conditions ?? []).filter((condition) => condition.type !== type);
+  const condition = { type, status: "True", reason, message, lastTransitionTime: time };
+  return { ...pod, status: { ...pod.status, conditions: [...others, condition] } };
+}
+
 /** Whether the budget is about the pod. */
 export function isBudgetOf(budget: PodDisruptionBudget, pod: Pod): boolean {
   const { selector } = budget.spec ?? {};

@@ -40,6 +40,9 @@ export function validateContainer(container: Container, path: string, volumeName
   if ((container.volumeDevices ?? []).length > 0) {
     faults.push(forbidden(`${path}.volumeDevices`, "block devices are not supported"));
   }
+  if ((container.restartPolicyRules ?? []).length > 0) {
+    faults.push(forbidden(`${path}.restartPolicyRules`, "rules for single exit codes are not supported yet"));
+  }
   return [
     ...faults,
     ...validatePorts(container.ports ?? [], `${path}.ports`),

@@ -42,6 +42,15 @@ test("pods leave lost nodes after five minutes, unless they say otherwise", () =
   assert.equal(defaulted({ tolerations: [{ operator: "Exists" }] }).tolerations?.length, 1);
 });
 
+test("what a cluster cannot do without comes before the rest", () => {
+  const priorityOf = (spec: PodSpec) => defaulted(spec).priority;
+  assert.equal(priorityOf({ priorityClassName: "system-node-critical" }), 2_000_001_000);
+  assert.equal(priorityOf({ priorityClassName: "system-cluster-critical" }), 2_000_000_000);
+  assert.equal(priorityOf({ priorityClassName: "of-nobody" }), 0);
+  assert.equal(priorityOf({ priorityClassName: "system-node-critical", priority: 5 }), 5);
+  assert.equal(priorityOf({}), 0);
+});
+
 test("defaults of defaults change nothing", () => {
   const once = defaulted({ containers: [{ image: "a", resources: { limits: { cpu: "1" } } }] });
   assert.deepEqual(defaulted(structuredClone(once)), once);

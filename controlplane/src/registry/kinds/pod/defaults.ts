@@ -4,11 +4,17 @@ import { type Container, type Pod, type PodSpec, quantityMilliValue, type Resour
 const lostNodeSeconds = 300;
 const lostNodeTaints = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
+/** The classes that every cluster of Kubernetes has, for what a cluster or a node does not work without. */
+export const knownPriorities: { readonly [className: string]: number } = {
+  "system-cluster-critical": 2_000_000_000,
+  "system-node-critical": 2_000_001_000,
+};
+
 /** Defaults that depend on other fields or on the cluster, so that the schema cannot declare them. */
 export function defaultPodSpec(spec: PodSpec): void {
   spec.serviceAccountName ||= spec.serviceAccount || "default";
   spec.serviceAccount = spec.serviceAccountName;
-  spec.priority ??= 0;
+  spec.priority ??= knownPriorities[spec.priorityClassName ?? ""] ?? 0;
   spec.preemptionPolicy ??= "PreemptLowerPriority";
   spec.tolerations = withLostNodeTolerations(spec.tolerations ?? []);
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])])

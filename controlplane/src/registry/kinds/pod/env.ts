@@ -77,7 +77,8 @@ export function validateVolumeFieldRef(reference: ObjectFieldSelector, path: str
 }
 
 function validateFieldRef(reference: ObjectFieldSelector, path: string, supported: readonly string[]): Fault[] {
-  const field = reference.fieldPath ?? "";
+  const { fieldPath: field = "", apiVersion = "v1" } = reference;
+  if (apiVersion !== "v1") return [notSupported(`${path}.apiVersion`, apiVersion, ["v1"])];
   if (field === "") return [required(`${path}.fieldPath`)];
   const subscript = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(field);
   if (subscript !== null) {

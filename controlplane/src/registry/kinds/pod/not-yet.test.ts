@@ -7,6 +7,8 @@ const paths = (spec: PodSpec) => unheededWishes({ spec }).map((wish) => wish.sli
 
 test("a pod that wishes only what there is is told nothing", () => {
   const ports = [{ containerPort: 80 }];
+  const appArmorProfile = { type: "Unconfined" };
+  assert.deepEqual(paths({ priorityClassName: "system-node-critical", securityContext: { appArmorProfile } }), []);
   assert.deepEqual(paths({ affinity: { nodeAffinity: {} }, topologySpreadConstraints: [], containers: [{ name: "a", ports }] }), []);
 });
 
@@ -15,7 +17,14 @@ test("wishes that nothing acts on are told with their place", () => {
     affinity: { podAffinity: {}, podAntiAffinity: {} },
     topologySpreadConstraints: [{ maxSkew: 1, topologyKey: "zone", whenUnsatisfiable: "DoNotSchedule" }],
     runtimeClassName: "other",
-    containers: [{ name: "a" }, { name: "b", ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 8081 }] }],
+    schedulingGroup: { podGroupName: "all" },
+    resources: { limits: { cpu: "1" } },
+    priorityClassName: "important",
+    securityContext: { seLinuxOptions: { level: "s0" } },
+    containers: [
+      { name: "a", securityContext: { appArmorProfile: { type: "RuntimeDefault" }, windowsOptions: {} } },
+      { name: "b", ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 8081 }] },
+    ],
     initContainers: [{ name: "c", ports: [{ containerPort: 82, hostPort: 8082 }] }],
   };
   assert.deepEqual(paths(spec), [
@@ -23,6 +32,12 @@ test("wishes that nothing acts on are told with their place", () => {
     "spec.affinity.podAntiAffinity",
     "spec.topologySpreadConstraints",
     "spec.runtimeClassName",
+    "spec.securityContext.seLinuxOptions",
+    "spec.schedulingGroup",
+    "spec.resources",
+    "spec.priorityClassName",
+    "spec.containers[0].securityContext.appArmorProfile",
+    "spec.containers[0].securityContext.windowsOptions",
     "spec.containers[1].ports[1].hostPort",
     "spec.initContainers[0].ports[0].hostPort",
   ]);

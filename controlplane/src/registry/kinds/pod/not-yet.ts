@@ -1,4 +1,5 @@
-import type { Pod } from "@tessera/proto";
+import type { Container, Pod, PodSecurityContext, PodSpec, SecurityContext } from "@tessera/proto";
+import { knownPriorities } from "./defaults.ts";
 
 /**
  * What a pod wishes that nothing acts on yet. Such a pod is not refused, since it runs all the same; but whoever made it is told, as a wish that is
@@ -11,6 +12,7 @@ export function unheededWishes({ spec = {} }: Pod): string[] {
     if (affinity?.[field] !== undefined) wishes.push(`spec.affinity.${field}: the scheduler does not look at other pods yet`);
   if (topologySpreadConstraints.length > 0) wishes.push("spec.topologySpreadConstraints: the scheduler does not spread pods by rules yet");
   if (runtimeClassName) wishes.push("spec.runtimeClassName: there is one runtime yet, which is used for all pods");
+  wishes.push(...unheededOfPod(spec), ...unheededOfContainers({ containers, initContainers }));
   if (hostNetwork) return wishes;
   for (const [list, members] of Object.entries({ containers, initContainers })) {
     for (const [at, { ports = [] }] of members.entries()) {
@@ -21,5 +23,31 @@ export function unheededWishes({ spec = {} }: Pod): string[] {
       }
     }
   }
+  return wishes;
+}
+
+function unheededOfPod({ schedulingGroup, resources, priorityClassName, securityContext }: PodSpec): string[] {
+  const wishes = unheededSecurity(securityContext, "spec.securityContext");
+  if (schedulingGroup !== undefined) wishes.push("spec.schedulingGroup: pods are scheduled one by one yet");
+  if (resources !== undefined) wishes.push("spec.resources: only containers have requests and limits yet, not the pod as a whole");
+  if (priorityClassName && knownPriorities[priorityClassName] === undefined)
+    wishes.push(`spec.priorityClassName: there are no PriorityClasses yet, so "${priorityClassName}" says nothing; spec.priority does`);
+  return wishes;
+}
+
+function unheededOfContainers(lists: { readonly [list: string]: readonly Container[] }): string[] {
+  return Object.entries(lists).flatMap(([list, containers]) =>
+    containers.flatMap(({ securityContext }, at) => unheededSecurity(securityContext, `spec.${list}[${at}].securityContext`)),
+  );
+}
+
+/** Confinement that a node without AppArmor or SELinux cannot give. */
+function unheededSecurity(context: PodSecurityContext | SecurityContext | undefined, path: string): string[] {
+  const { appArmorProfile, seLinuxOptions, windowsOptions } = context ?? {};
+  const wishes: string[] = [];
+  if (appArmorProfile !== undefined && appArmorProfile.type !== "Unconfined")
+    wishes.push(`${path}.appArmorProfile: no AppArmor profile is applied yet; seccomp and capabilities confine the container`);
+  if (seLinuxOptions !== undefined) wishes.push(`${path}.seLinuxOptions: SELinux labels are not applied`);
+  if (windowsOptions !== undefined) wishes.push(`${path}.windowsOptions: there are no nodes with Windows`);
   return wishes;
 }

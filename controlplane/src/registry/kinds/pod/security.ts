@@ -31,6 +31,9 @@ export function validateContainerSecurity(context: SecurityContext | undefined, 
     ...validateIds(context, ["runAsUser", "runAsGroup"], path),
     ...validateSeccomp(context.seccompProfile, `${path}.seccompProfile`),
   ];
+  if (context.procMount === "Unmasked") {
+    faults.push(invalid(`${path}.procMount`, context.procMount, "needs user namespaces (`hostUsers: false`), which are not supported yet"));
+  }
   if (context.allowPrivilegeEscalation === false) {
     if (context.privileged) faults.push(invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"));
     if (context.capabilities?.add?.some((name) => name.replace(/^CAP_/, "") === "SYS_ADMIN")) {

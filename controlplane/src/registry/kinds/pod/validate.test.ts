@@ -161,6 +161,69 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
     container({ env: [{ name: "A", valueFrom: { fieldRef: { fieldPath: "spec.foo" } } }] }),
     /fieldRef\.fieldPath: Unsupported value: "spec\.foo": supported values: "metadata\.name"/,
   ],
+  "fields are those of the pod's own version": [
+    container({ env: [{ name: "A", valueFrom: { fieldRef: { apiVersion: "v2", fieldPath: "metadata.name" } } }] }),
+    /fieldRef\.apiVersion: Unsupported value: "v2": supported values: "v1"/,
+  ],
+  "variables do not come out of files": [
+    container({ env: [{ name: "A", valueFrom: { fileKeyRef: { volumeName: "v", path: "p", key: "k" } } }] }),
+    /env\[0\]\.valueFrom: Invalid value: "": must specify one of: `fieldRef`/,
+  ],
+  "single exit codes have no rules": [
+    container({ restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [7] } }] }),
+    /restartPolicyRules: Forbidden: .*not supported yet/,
+  ],
+  "devices cannot be claimed": [
+    { resourceClaims: [{ name: "gpu" }], ...container({ resources: { claims: [{ name: "gpu" }] } }) },
+    "spec.resourceClaims: Forbidden: dynamic resource allocation is not supported",
+  ],
+  "containers do not say which devices they claim": [
+    container({ resources: { claims: [{ name: "gpu" }] } }),
+    "spec.containers[0].resources.claims: Forbidden: dynamic resource allocation is not supported",
+  ],
+  "block devices are no volumes": [
+    container({ volumeDevices: [{ name: "v", devicePath: "/dev/x" }] }),
+    "spec.containers[0].volumeDevices: Forbidden: block devices are not supported",
+  ],
+  "all of /proc is for users of the pod's own": [
+    container({ securityContext: { procMount: "Unmasked" } }),
+    /securityContext\.procMount: Invalid value: "Unmasked": needs user namespaces/,
+  ],
+  "a pod is for Linux": [{ os: { name: "windows" } }, /^spec\.os\.name: Unsupported value: "windows": supported values: "linux"/],
+  "processes are shared among containers or with the node": [
+    { hostPID: true, shareProcessNamespace: true },
+    /^spec\.shareProcessNamespace: Invalid value: true: .*cannot both be enabled/,
+  ],
+  "users of the pod's own are not for the node's namespaces": [{ hostUsers: false, hostPID: true }, /^spec\.hostPID: Forbidden/],
+  "an alias has an address": [{ hostAliases: [{ ip: "a", hostnames: ["b"] }] }, /^spec\.hostAliases\[0\]\.ip: Invalid value: "a"/],
+  "an alias is a name": [
+    { hostAliases: [{ ip: "::1", hostnames: ["B_"] }] },
+    /^spec\.hostAliases\[0\]\.hostnames\[0\]: Invalid value: "B_"/,
+  ],
+  "a resolver asks three servers at most": [
+    { dnsConfig: { nameservers: ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"] } },
+    /^spec\.dnsConfig\.nameservers: Invalid value: .*must not have more than 3 nameservers/,
+  ],
+  "a server of names has an address": [
+    { dnsConfig: { nameservers: ["ns.example.org"] } },
+    /nameservers\[0\]: Invalid value: "ns\.example\.org"/,
+  ],
+  "an option of the resolver has a name": [{ dnsConfig: { options: [{ value: "2" }] } }, /options\[0\]\.name: Required value/],
+  "a kernel setting is set once": [
+    {
+      securityContext: {
+        sysctls: [
+          { name: "kernel.sem", value: "1" },
+          { name: "kernel.sem", value: "2" },
+        ],
+      },
+    },
+    /sysctls\[1\]\.name: Duplicate value: "kernel\.sem"/,
+  ],
+  "the node's network has the node's settings": [
+    { hostNetwork: true, securityContext: { sysctls: [{ name: "net.core.somaxconn", value: "1" }] } },
+    /sysctls\[0\]\.name: Invalid value: "net\.core\.somaxconn": may not be specified when 'hostNetwork' is true/,
+  ],
   "a key of a ConfigMap is a file name": [
     container({ env: [{ name: "A", valueFrom: { configMapKeyRef: { name: "c", key: "a/b" } } }] }),
     /configMapKeyRef\.key: Invalid value/,

@@ -110,6 +110,7 @@ function validateHost(spec: PodSpec): Fault[] {
     const field = spec.hostNetwork ? "hostNetwork" : spec.hostPID ? "hostPID" : "hostIPC";
     faults.push(forbidden(`spec.${field}`, "when `hostUsers` is false, the pod may not share the node's namespaces"));
   }
+  if ((spec.resourceClaims ?? []).length > 0) faults.push(forbidden("spec.resourceClaims", "dynamic resource allocation is not supported"));
   if (spec.os?.name === "windows") faults.push(notSupported("spec.os.name", "windows", ["linux"]));
   for (const [index, alias] of (spec.hostAliases ?? []).entries()) {
     const path = `spec.hostAliases[${index}]`;
