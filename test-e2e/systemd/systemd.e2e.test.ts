@@ -2,17 +2,20 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { after, before, test } from "node:test";
-import { exampleImage, until } from "../harness/cluster.ts";
+import { until } from "../harness/cluster.ts";
 import { Installation, releaseFolder, versions } from "./installation.ts";
 import type { Machine } from "./machine.ts";
 import { differences, type MachineState, readMachineState } from "./machine-state.ts";
 import { provoke, refusals } from "./refusals.ts";
+import { Witnesses } from "./witnesses.ts";
 
 let installation: Installation;
+let witnesses: Witnesses;
 const clean = new Map<Machine, MachineState>();
 
 before(async () => {
   installation = await Installation.make();
+  witnesses = new Witnesses(installation);
 });
 after(async () => await installation?.[Symbol.asyncDispose]());
 
@@ -23,64 +26,8 @@ async function installOk(machine: Machine, version: string, ...args: string[]): 
   return await machine.runOk([`${releaseFolder(version)}/install.sh`, ...args], { timeoutMs: 120_000 });
 }
 
-/** One pod on each node that counts, tenfold a second, and heeds a polite end. */
-const counter = (index: number) => ({
-  apiVersion: "v1",
-  kind: "Pod",
-  metadata: { name: `counter-${index}` },
-  spec: {
-    nodeName: installation.nodes[index]?.options.name,
-    containers: [
-      {
-        name: "main",
-        image: exampleImage,
-        command: ["sh", "-c", `: counter-${index}; trap 'exit 0' TERM; n=0; while :; do n=$((n + 1)); echo $n; sleep 0.1 & wait $!; done`],
-        resources: { limits: { memory: "64Mi" } },
-      },
-    ],
-  },
-});
-
-/** What of a pod would be another if anything had ended it, as the kernel and as the API see it. */
-async function lifeOf(index: number): Promise<{ process: string; cgroups: string; restarts: number; containerID: string; uid: string }> {
-  const machine = installation.nodes[index];
-  assert.ok(machine);
-  const pid = (await machine.shell(`pgrep -o -f '^sh -c : counter-${index};'`)).trim();
-  const { metadata, status } = JSON.parse(await installation.kubectl("get", "pod", `counter-${index}`, "-o", "json"));
-  const [{ restartCount, containerID }] = status.containerStatuses;
-  return {
-    process: await machine.shell(`cut -d ' ' -f 1,22 /proc/${pid}/stat`),
-    cgroups: await machine.shell(`cat /proc/${pid}/cgroup`),
-    restarts: restartCount,
-    containerID,
-    uid: metadata.uid,
-  };
-}
-
-async function count(index: number): Promise<number> {
-  // More than one when another is written meanwhile.
-  const lines = (await installation.kubectl("logs", `counter-${index}`, "--tail=1")).trim().split("\n");
-  assert.match(lines.at(-1) ?? "", /^\d+$/);
-  return Number(lines.at(-1));
-}
-
-/** Runs what must not touch pods: they live on, go on counting, and have missed nothing. */
-async function unnoticed(disturb: () => Promise<void>): Promise<void> {
-  const indices = [...installation.nodes.keys()];
-  const before = await Promise.all(indices.map(async (index) => ({ life: await lifeOf(index), count: await count(index) })));
-  await disturb();
-  await installation.awaitNodes();
-  for (const index of indices) {
-    assert.deepEqual(await lifeOf(index), before[index]?.life);
-    await until(`counter-${index} counts`, async () => ((await count(index)) > (before[index]?.count ?? 0) ? true : undefined));
-    const lines = (await installation.kubectl("logs", `counter-${index}`)).trim().split("\n").map(Number);
-    assert.deepEqual(
-      lines,
-      Array.from(lines, (_, line) => line + 1),
-      "no line is missing",
-    );
-  }
-}
+/** Runs what must not touch pods. */
+const unnoticed = (disturb: () => Promise<void>): Promise<void> => witnesses.unnoticed(disturb);
 
 const mainPid = async (machine: Machine, unit: string) =>
   (await machine.runOk(["systemctl", "show", "--property=MainPID", "--value", unit])).trim();
@@ -150,16 +97,8 @@ test("a control plane and two nodes are installed and joined, and run pods", asy
   );
   await installation.awaitNodes();
   await installation.tsctl("image", "load", resolve(import.meta.dirname, "../../dist/busybox.tar"));
-  for (const index of installation.nodes.keys()) await applyPod(counter(index));
-  await installation.kubectl("wait", "--for=condition=Ready", "--timeout=30s", "pod/counter-0", "pod/counter-1");
-  // Nodes reach each other's pods, too.
-  const ip = await installation.kubectl("get", "pod", "counter-1", "-o", "jsonpath={.status.podIP}");
-  await installation.kubectl("exec", "counter-0", "--", "ping", "-c", "1", "-W", "5", ip);
+  await witnesses.start();
 });
-
-async function applyPod(pod: object): Promise<void> {
-  await installation.kubectlWith(JSON.stringify(pod), "apply", "-f", "-");
-}
 
 test("installing again changes nothing", async () => {
   const [node] = installation.nodes;
@@ -241,11 +180,11 @@ test("flags that the control plane does not start with are taken back", async ()
 test("pods come back when their machine boots anew", async () => {
   const [node] = installation.nodes;
   assert.ok(node);
-  const before = await lifeOf(0);
+  const before = await witnesses.lifeOf("counter-0");
   await node.reboot();
   await installation.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "--timeout=60s", "pod/counter-0");
   await installation.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/counter-0");
-  const life = await lifeOf(0);
+  const life = await witnesses.lifeOf("counter-0");
   assert.equal(life.uid, before.uid);
   assert.notEqual(life.containerID, before.containerID);
 });
