@@ -30,7 +30,7 @@ const suites: readonly Suite[] = [
     name: "e2e",
     pattern: "test-e2e/**/*.e2e.test.ts",
     concurrency: 1,
-    timeoutMs: 600_000,
+    timeoutMs: 900_000,
     globalSetup: "./test-e2e/harness/global-setup.ts",
   },
 ];

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { programPath } from "./testing/program.ts";
 
 const run = promisify(execFile);
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
 
 /** Leaves nothing mounted but one cgroup2, as on a machine that knows no other. */
 const onlyV2 = `
@@ -22,7 +23,7 @@ test("on cgroup v2 processes are cloned into their cgroup, killed at once, and k
   try {
     const { stdout } = await run("unshare", [
       ...["--mount", "--propagation", "private", "sh", "-c", onlyV2, "sh"],
-      ...[process.execPath, path("testing/cgroup-v2-process.ts"), path("../../dist"), folder],
+      ...[process.execPath, programPath("cgroup-v2-process"), nativeDir, folder],
     ]);
     const { memory, controllers, ...seen } = JSON.parse(stdout);
     assert.deepEqual(seen, {

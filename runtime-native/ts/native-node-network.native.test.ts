@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { NodeNetworkSpec, PeerNode } from "./node-network.ts";
 import { NodeProcess, TestNetns } from "./testing/node-process.ts";
+import { startProgram } from "./testing/program.ts";
 
 const run = promisify(execFile);
 const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
@@ -106,10 +107,8 @@ describe("NativeNodeNetwork", () => {
 
   /** Listens in a network namespace until the test is over. */
   async function serve(netns: string): Promise<ChildProcess> {
-    const server = spawn("nsenter", [`--net=${netns}`, tcp, "serve", String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+    const server = await startProgram("nsenter", [`--net=${netns}`, tcp, "serve", String(port)]);
     servers.push(server);
-    assert.ok(server.stdout);
-    await once(server.stdout, "data");
     return server;
   }
 

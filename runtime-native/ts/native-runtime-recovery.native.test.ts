@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { Collected, Node, nativeDir, processesNaming, until } from "./native-runtime-fixture.ts";
 import { RuntimeError } from "./runtime.ts";
+import { programPath, startProgram } from "./testing/program.ts";
 
 const node = new Node();
 const signal = AbortSignal.timeout(120_000);
@@ -112,23 +111,9 @@ test("an exec dies with the agent that asked for it, the container does not", as
   const spec = node.sandbox();
   await first.createSandbox(spec, signal);
   const main = await first.startContainer(spec.id, node.container("survivor", ["sleep", "1000"]), signal);
-  const script = `
-    import { NativeRuntime } from ${JSON.stringify(join(import.meta.dirname, "native-runtime.ts"))};
-    import { NativeLibrary } from ${JSON.stringify(join(import.meta.dirname, "native-library.ts"))};
-    const log = { info() {}, warn() {} };
-    const library = new NativeLibrary({ nativeDir: ${JSON.stringify(nativeDir)}, cgroupRoot: ${JSON.stringify(node.cgroupRoot)} });
-    const runtime = new NativeRuntime({ nativeDir: ${JSON.stringify(nativeDir)}, runDir: ${JSON.stringify(node.runDir)}, log, library, files: { async unmountBelow() {}, async removeTree() {} } });
-    const signal = new AbortController().signal;
-    await runtime.recover(signal);
-    const process_ = { argv: ["sleep", "7654"], env: ["PATH=/bin"], cwd: "/", user: { uid: 0, gid: 0, additionalGids: [] }, terminal: false };
-    await runtime.exec(${JSON.stringify(spec.id)}, "survivor", process_, false, { stdout() {}, stderr() {} }, signal);
-    console.log("running");
-    setInterval(() => {}, 1000);`;
-  const agent: ChildProcess = spawn(process.execPath, ["--input-type=module-typescript", "-e", script], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  assert.ok(agent.stdout);
-  await once(agent.stdout, "data");
+  const agent = await startProgram(process.execPath, [
+    ...[programPath("exec-process"), nativeDir, node.cgroupRoot, node.runDir, spec.id, "survivor", "7654"],
+  ]);
   const sleeping = async () => {
     const output = new Collected();
     const session = await first.exec(spec.id, "survivor", node.process("ps -o args | grep -c '[s]leep 7654'"), false, output, signal);

@@ -11,8 +11,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { build } from "esbuild";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build, type Plugin } from "esbuild";
 import { packInitramfs } from "./initramfs.ts";
 import { type GuestKernel, modulesInOrder } from "./kernel.ts";
 
@@ -113,11 +115,28 @@ function addLibraries(root: string, path: string): void {
   }
 }
 
+/** A module in a bundle knows itself by the place that it had before: what it names relative to that lies there in the guest as well. */
+const ownPlaces: Plugin = {
+  name: "own places",
+  setup(build) {
+    build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const filename = join("/tessera", relative(repository, path)).replace(/\.ts$/, ".mjs");
+      const places: Readonly<Record<string, string>> = { filename, dirname: dirname(filename), url: pathToFileURL(filename).href };
+      const text = await readFile(path, "utf8");
+      return {
+        loader: "ts",
+        contents: text.replace(/\bimport\.meta\.(filename|dirname|url)\b/g, (_, name) => JSON.stringify(places[name])),
+      };
+    });
+  },
+};
+
 /** The built programs, and the tests as bundles at their own places: without type stripping and loading of many files, which is slow there. */
 async function addRepository(root: string, groups: TestGroups): Promise<void> {
   const copy = (path: string) => cpSync(join(repository, path), join(root, "tessera", path), { recursive: true });
   for (const path of ["dist/libtessera.so", "dist/tessera-shim", "dist/busybox.tar"]) copy(path);
-  for (const path of ["runtime-native/build/probe", "runtime-native/ts", "runtime-native/package.json"]) copy(path);
+  execFileSync("make", ["-s", "-C", join(repository, "runtime-native"), "probes"], { stdio: ["ignore", "inherit", "inherit"] });
+  for (const path of ["runtime-native/build/probe", "runtime-native/package.json"]) copy(path);
   for (const path of globSync("node_modules/{koffi,@koromix/koffi-linux-x64}", { cwd: repository })) copy(path);
   addLibraries(root, join(repository, "dist/libtessera.so"));
   const tests = Object.values(groups).flat();
@@ -132,6 +151,7 @@ async function addRepository(root: string, groups: TestGroups): Promise<void> {
     format: "esm",
     target: "node24",
     external: ["koffi"],
+    plugins: [ownPlaces],
     // Bundled CommonJS packages call require(); an ES module has none unless it makes one.
     banner: { js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);' },
     logLevel: "error",

@@ -3,8 +3,10 @@ import { createWriteStream, readFileSync } from "node:fs";
 import type { GuestImage } from "./guest-image.ts";
 import type { GuestKernel } from "./kernel.ts";
 
-/** What the guest tells, one line of JSON after an '@' each. */
-export type GuestEvent =
+/** What the guest tells, one line of JSON after an '@' each; and what else was written on the console since it told something. */
+export type GuestEvent = Told & { readonly said: string };
+
+type Told =
   | { readonly event: "booted" }
   | { readonly event: "failed"; readonly step: string; readonly error: string }
   | { readonly event: "file"; readonly file: string }
@@ -27,7 +29,7 @@ export interface MachineRun {
 }
 
 /** A kernel that hangs while it calibrates its clock has said nothing by then; all others boot in a few seconds. */
-const bootTimeoutMs = 40_000;
+const bootTimeoutMs = 60_000;
 const bootAttempts = 3;
 
 /**
@@ -45,6 +47,7 @@ async function runOnce(kernel: GuestKernel, image: GuestImage, deadlineMs: numbe
   const events: GuestEvent[] = [];
   let text = "";
   let rest = "";
+  let said = "";
   let killed = false;
   // It ends with this process, however that ends.
   const command = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...qemuArguments(kernel, image)];
@@ -62,9 +65,13 @@ async function runOnce(kernel: GuestKernel, image: GuestImage, deadlineMs: numbe
     const lines = `${rest}${chunk}`.split(/\r?\n/);
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      const event = parseEvent(line);
-      if (event === undefined) continue;
-      events.push(event);
+      const told = parseTold(line);
+      if (told === undefined) {
+        if (line !== "") said += `${line}\n`;
+        continue;
+      }
+      events.push({ ...told, said });
+      said = "";
       clearTimeout(bootTimer);
     }
   };
@@ -80,10 +87,10 @@ async function runOnce(kernel: GuestKernel, image: GuestImage, deadlineMs: numbe
   return { events, console: text, ended: !killed };
 }
 
-function parseEvent(line: string): GuestEvent | undefined {
+function parseTold(line: string): Told | undefined {
   if (!line.startsWith("@{")) return undefined;
   try {
-    return JSON.parse(line.slice(1)) as GuestEvent;
+    return JSON.parse(line.slice(1)) as Told;
   } catch {
     // Something else was written into the line: the test is missing then, which is noticed.
     return undefined;

@@ -1,8 +1,8 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { NativeNodeNetwork } from "../native-node-network.ts";
+import { programPath } from "./program.ts";
 
 const run = promisify(execFile);
 
@@ -49,7 +49,7 @@ export class NodeProcess {
   #calls = 0;
 
   constructor(settings: { netns: string; nativeDir: string; runDir: string; poolSize: number }) {
-    const script = fileURLToPath(new URL("network-process.ts", import.meta.url));
+    const script = programPath("network-process");
     this.#child = spawn(
       "nsenter",
       [`--net=${settings.netns}`, process.execPath, script, settings.nativeDir, settings.runDir, String(settings.poolSize)],
@@ -58,6 +58,11 @@ export class NodeProcess {
     this.#child.on("message", (answer: { id: number; value?: unknown; error?: object }) => {
       this.#waiting.get(answer.id)?.(answer);
       this.#waiting.delete(answer.id);
+    });
+    this.#child.on("exit", (code, signal) => {
+      const error = { message: `the node's process ended with ${signal ?? `exit code ${code}`} before it answered` };
+      for (const answer of this.#waiting.values()) answer({ error });
+      this.#waiting.clear();
     });
   }
 
