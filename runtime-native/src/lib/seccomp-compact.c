@@ -157,7 +157,7 @@ static int
 append (struct output *output, struct sock_filter instruction)
 {
   if (output->length == output->room)
-    return -E2BIG;
+    return -ENOBUFS;
   output->at[output->length++] = instruction;
   return 0;
 }
@@ -221,7 +221,7 @@ append_search (struct output *output, const struct ranges *ranges, size_t *to_re
   int err = append (output, (struct sock_filter) BPF_STMT (BPF_LD | BPF_W | BPF_ABS, NUMBER));
 
   if (err < 0 || output->room - output->length < ranges->count - 1)
-    return -E2BIG;
+    return -ENOBUFS;
   search.jumps = output->at + output->length;
   write_search (&search, 0, ranges->count - 1);
   output->length += ranges->count - 1;
@@ -284,7 +284,7 @@ ts_compact_filter (struct filter_program whole, struct filter_program rest, cons
     if (to_rest[i] > 0)
       jump_to_end (&output, to_rest[i]);
   if (rest.length > output.room - output.length)
-    return -E2BIG;
+    return -ENOBUFS;
   memcpy (output.at + output.length, rest.instructions, rest.length * sizeof *rest.instructions);
   return (int) (output.length + rest.length);
 }

@@ -15,8 +15,9 @@ struct filter_program
    translates each filter once per container, and a search among ranges of numbers takes a quarter of the instructions
    of a tree with a leaf for each number.
    `rest` must decide as `whole` does for those calls whose arguments matter; it becomes the end of the program.
-   `architectures` are all that `whole` tells apart. Returns the length in instructions; -E2BIG without room, -ENOTSUP
-   when `whole` does more with the number of a call than to compare it. */
+   `architectures` are all that `whole` tells apart. Returns the length in instructions; -ENOBUFS without room, -E2BIG
+   when a search would be too long for the kernel's jumps, -ENOTSUP when `whole` does more with the number of a call
+   than to compare it. */
 int ts_compact_filter (struct filter_program whole, struct filter_program rest, const uint32_t *architectures,
                        size_t architecture_count, struct sock_filter *out, size_t room);
 
