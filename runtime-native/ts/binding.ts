@@ -93,7 +93,16 @@ export function declareStructs() {
       vxlan_port: "uint32_t",
     }),
     ts_peer: koffi.struct({ network: "uint32_t", prefix: "uint32_t", node_address: "uint32_t" }),
-    ts_netns_assignment: koffi.struct({ from: text, path: text, link: text, id: text, address: text, gateway: text }),
+    ts_netns_assignment: koffi.struct({
+      from: text,
+      path: text,
+      link: text,
+      id: text,
+      address: text,
+      gateway: text,
+      control: "int32_t",
+      reserved: "int32_t",
+    }),
   };
 }
 
@@ -131,6 +140,9 @@ export class Binding {
   readonly cgroupFreeze: Call<[cgroups: Handle, path: string, freeze: number, left: [number]]>;
   readonly cgroupIsFrozen: Call<[cgroups: Handle, path: string, frozen: [number]]>;
   readonly cgroupClear: Call<[cgroups: Handle, path: string, waitMs: number, busy: [number]]>;
+  readonly sandboxClear: Call<
+    [cgroups: Handle, path: string, children: readonly (string | null)[], folder: string, waitMs: number, left: [number]]
+  >;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
   readonly seccompProfile: Call<
@@ -147,7 +159,7 @@ export class Binding {
   readonly networkSetPeers: Call<[vxlan: string, source: string, peers: readonly object[], count: number]>;
   readonly networkRemoveNode: Call<[bridge: string, vxlan: string]>;
   readonly networkListPodLinks: Call<[out: Uint8Array, size: number]>;
-  readonly netnsPrepare: Call<[path: string, bridge: string, link: string, mtu: number]>;
+  readonly netnsPrepare: Call<[path: string, bridge: string, link: string, mtu: number, control: [number]]>;
   readonly netnsAssign: Call<[assignment: object]>;
   readonly netnsCheck: Call<[path: string, address: string, ready: [number]]>;
   readonly netnsRelease: Call<[path: string]>;
@@ -176,6 +188,7 @@ export class Binding {
     this.cgroupFreeze = this.#call("ts_cgroup_freeze", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupIsFrozen = this.#call("ts_cgroup_is_frozen", [handle, text, out("int32_t")]);
     this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
+    this.sandboxClear = this.#call("ts_sandbox_clear", [handle, text, textList, text, "int32_t", out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
     this.seccompProfile = this.#call("ts_seccomp_profile", [
@@ -196,7 +209,7 @@ export class Binding {
     this.networkSetPeers = this.#call("ts_network_set_peers", [text, text, koffi.pointer(structs.ts_peer), "uint32_t"]);
     this.networkRemoveNode = this.#call("ts_network_remove_node", [text, text]);
     this.networkListPodLinks = this.#call("ts_network_list_pod_links", [bytes, "uint32_t"]);
-    this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, text, "int32_t"]);
+    this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, text, "int32_t", out("int32_t")]);
     this.netnsAssign = this.#call("ts_netns_assign", [koffi.pointer(structs.ts_netns_assignment)]);
     this.netnsCheck = this.#call("ts_netns_check", [text, text, out("int32_t")]);
     this.netnsRelease = this.#call("ts_netns_release", [text]);

@@ -188,6 +188,18 @@ export class NativeLibrary {
     await untilNone(`clear cgroup ${path}`, "it stays busy", (busy) => this.binding.cgroupClear(cgroups, path, killRoundMs, busy));
   }
 
+  /**
+   * What is left of a sandbox after its shim: everything in its cgroup is ended, the cgroup removed and then the folder with the record. `containers`
+   * need not be complete. Right when there is nothing of it. Throws RuntimeError with EBUSY when something is mounted in the folder.
+   */
+  async clearSandbox(cgroup: string, containers: readonly string[], folder: string): Promise<void> {
+    const cgroups = await this.#openCgroups();
+    const children = [...containers, null];
+    await untilNone(`clear sandbox ${folder}`, "its cgroup stays busy", (left) =>
+      this.binding.sandboxClear(cgroups, cgroup, children, folder, killRoundMs, left),
+    );
+  }
+
   async cgroupUsage(path: string): Promise<CgroupUsage> {
     const out: Record<string, Int64> = {};
     await this.binding.cgroupUsage(await this.#openCgroups(), path, out);

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Binding } from "./binding.ts";
@@ -103,12 +104,16 @@ export class NativeNodeNetwork implements NodeNetwork {
       id: spec.id,
       address: spec.address,
       gateway: node.gateway,
+      control: prepared.control,
+      reserved: 0,
     };
     try {
       await this.#assign(assignment);
     } catch (error) {
       await this.#binding.netnsRelease(prepared.path);
       throw error;
+    } finally {
+      closeSync(prepared.control);
     }
     return { path };
   }

@@ -34,6 +34,9 @@ const library: RuntimeLibrary = {
   clearCgroup: async (path) => {
     killed.push(path);
   },
+  clearSandbox: async (path) => {
+    killed.push(path);
+  },
   listCgroups: async () => [],
   cgroupUsage: async () => ({}),
   defaultSeccompFilter: async () => new Uint8Array(8),

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { closeSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Binding } from "./binding.ts";
@@ -9,6 +10,8 @@ export interface PreparedNetns {
   readonly path: string;
   /** The node's end of its device. */
   readonly link: string;
+  /** A netlink socket in it, which whoever has the namespace closes: it would keep it alive. */
+  readonly control: number;
 }
 
 export interface NetnsParent {
@@ -48,7 +51,7 @@ export class NetnsPool {
     this.#fill();
   }
 
-  /** A prepared one, or one made now. The caller releases its path, or hands it on. */
+  /** A prepared one, or one made now. The caller closes its socket, and releases its path or hands it on. */
   async take(parent: NetnsParent): Promise<PreparedNetns> {
     const prepared = this.#ready.shift();
     this.#fill();
@@ -59,7 +62,10 @@ export class NetnsPool {
   async close(): Promise<void> {
     this.#parent = undefined;
     await this.#filling;
-    for (const prepared of this.#ready.splice(0)) await this.#binding.netnsRelease(prepared.path);
+    for (const { path, control } of this.#ready.splice(0)) {
+      closeSync(control);
+      await this.#binding.netnsRelease(path);
+    }
   }
 
   #fill(): void {
@@ -79,7 +85,8 @@ export class NetnsPool {
   async #prepare(parent: NetnsParent): Promise<PreparedNetns> {
     const link = `tsv${randomBytes(6).toString("hex")}`;
     const path = join(this.#folder, link);
-    await this.#binding.netnsPrepare(path, parent.bridge, link, parent.mtu);
-    return { path, link };
+    const control: [number] = [-1];
+    await this.#binding.netnsPrepare(path, parent.bridge, link, parent.mtu, control);
+    return { path, link, control: control[0] };
   }
 }

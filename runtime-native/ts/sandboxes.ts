@@ -19,7 +19,7 @@ export interface SandboxesParts {
   /** Sockets and records of the sandboxes, a folder each: on a file system that a reboot empties (/run/tessera). */
   readonly runDir: string;
   readonly log: RuntimeLog;
-  readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "listCgroups"> & Freezer;
+  readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "clearSandbox" | "listCgroups"> & Freezer;
   readonly files: Pick<HostFiles, "unmountBelow" | "removeTree">;
 }
 
@@ -178,23 +178,19 @@ export class Sandboxes {
       this.#sandboxes.delete(id);
       sandbox.client.close();
     }
-    await this.#takeAway(directory, cgroup);
+    await this.#takeAway(directory, cgroup, [...(sandbox?.containers.keys() ?? [])]);
   }
 
-  async #takeAway(directory: string, cgroup: string | undefined): Promise<void> {
-    if (cgroup !== undefined) await this.#parts.library.clearCgroup(cgroup);
-    await this.#removeDirectory(directory);
-  }
-
-  /** A shim that ended by itself has unmounted what it had mounted. */
-  async #removeDirectory(directory: string): Promise<void> {
-    const { files } = this.#parts;
+  /** A shim that ended by itself has unmounted what it had mounted. Without a record there is no cgroup. */
+  async #takeAway(directory: string, cgroup: string | undefined, containers: readonly string[]): Promise<void> {
+    const { files, library } = this.#parts;
+    const clear = () => (cgroup === undefined ? files.removeTree(directory) : library.clearSandbox(cgroup, containers, directory));
     try {
-      await files.removeTree(directory);
+      await clear();
     } catch (error) {
       if (!(error instanceof RuntimeError) || error.errno !== constants.errno.EBUSY) throw error;
       await files.unmountBelow(directory);
-      await files.removeTree(directory);
+      await clear();
     }
   }
 
@@ -299,7 +295,7 @@ export class Sandboxes {
       for (const exit of await readExits(directory)) events.push({ event: "containerExited", sandbox: name, container: exit });
       events.push({ event: "sandboxLost", sandbox: name });
     }
-    await this.#takeAway(directory, record?.cgroup);
+    await this.#takeAway(directory, record?.cgroup, []);
     return undefined;
   }
 

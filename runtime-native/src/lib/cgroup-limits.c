@@ -1,6 +1,7 @@
 /* Limits of a cgroup as v1 and v2 spell them. The file names are those of Documentation/admin-guide/cgroup-v1 and
    cgroup-v2.rst. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,20 +59,33 @@ set_pids (int fd, const char *path, const struct ts_cgroup_limits *limits, struc
   return write_number (fd, path, "pids.max", limits->pids, res);
 }
 
+/* One rule a write, but all through one open file. */
+static int
+allow_devices (int fd, const char *path, struct ts_result *res)
+{
+  static const char file[] = "devices.allow";
+  cleanup_close int allow = openat (fd, file, O_WRONLY | O_CLOEXEC);
+
+  if (allow < 0)
+    return ts_fail (res, errno, "set cgroup limit", "%s of \"%s\"", file, path);
+  for (const struct device_rule *rule = default_device_rules; rule->type; rule++)
+    {
+      char text[64];
+
+      format_device_rule (rule, text, sizeof text);
+      if (write (allow, text, strlen (text)) < 0)
+        return ts_fail (res, errno, "set cgroup limit", "%s of \"%s\" to %s", file, path, text);
+    }
+  return 0;
+}
+
 static int
 set_devices_v1 (int fd, const char *path, const struct ts_cgroup_limits *limits, struct ts_result *res)
 {
   int err = write_limit (fd, path, "devices.deny", "a", res);
 
   (void) limits;
-  for (const struct device_rule *rule = default_device_rules; err == 0 && rule->type; rule++)
-    {
-      char text[64];
-
-      format_device_rule (rule, text, sizeof text);
-      err = write_limit (fd, path, "devices.allow", text, res);
-    }
-  return err;
+  return err < 0 ? err : allow_devices (fd, path, res);
 }
 
 static int

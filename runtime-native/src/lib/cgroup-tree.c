@@ -16,6 +16,7 @@ enum
 {
   MAX_DEPTH = 16,
   MAX_KILLED_AT_ONCE = 256,
+  MAX_REMOVED_AT_ONCE = 2000, /* entries of a folder: some 10 ms */
 };
 
 struct pid_list
@@ -410,4 +411,35 @@ ts_cgroup_clear (struct ts_cgroups *cgroups, const char *path, int32_t wait_ms, 
     return err;
   err = ts_cgroup_kill (cgroups, path, wait_ms, busy, res);
   return err < 0 ? err : ts_cgroup_remove (cgroups, path, busy, res);
+}
+
+/* Then the cgroup itself goes at once, and need not be read. What cannot be removed is met again when it is. */
+static void
+remove_children (struct ts_cgroups *cgroups, const char *path, const char *const *children)
+{
+  for (; *children; children++)
+    {
+      char child[PATH_MAX];
+
+      if (snprintf (child, sizeof child, "%s/%s", path, *children) < (int) sizeof child
+          && is_cgroup_path (child, false))
+        for (int i = 0; i < cgroups->layout.count; i++)
+          unlinkat (cgroups->root_fds[i], child, AT_REMOVEDIR);
+    }
+}
+
+int
+ts_sandbox_clear (struct ts_cgroups *cgroups, const char *path, const char *const *children, const char *folder,
+                  int32_t wait_ms, uint32_t *left, struct ts_result *res)
+{
+  int32_t done = 0;
+  int err;
+
+  remove_children (cgroups, path, children);
+  err = ts_cgroup_clear (cgroups, path, wait_ms, left, res);
+  if (err < 0 || *left > 0)
+    return err;
+  err = ts_remove_tree (folder, MAX_REMOVED_AT_ONCE, &done, res);
+  *left = done ? 0 : 1;
+  return err;
 }

@@ -162,17 +162,15 @@ make_levels (const struct ts_cgroups *cgroups, int index, int top, const char *p
 
 /* Mostly only the last level is missing, and a v1 cgroup needs nothing of those above it. */
 static int
-make_path (const struct ts_cgroups *cgroups, int index, int top, const char *path, struct ts_result *res)
+make_cgroup (const struct ts_cgroups *cgroups, int index, const char *path, struct ts_result *res)
 {
-  const struct cgroup_hierarchy *hierarchy = &cgroups->layout.hierarchies[index];
+  const int top = cgroups->root_fds[index];
+  cleanup_close int fd = -1;
 
-  if (hierarchy->needs_nothing && mkdirat (top, path, 0755) == 0)
-    {
-      int fd = openat (top, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-      return fd < 0 ? ts_fail (res, errno, "open cgroup", "\"%s\" in %s", path, hierarchy->mount) : fd;
-    }
-  return make_levels (cgroups, index, top, path, res);
+  if (cgroups->layout.hierarchies[index].needs_nothing && mkdirat (top, path, 0755) == 0)
+    return 0;
+  fd = make_levels (cgroups, index, top, path, res);
+  return fd < 0 ? fd : 0;
 }
 
 void
@@ -203,7 +201,7 @@ open_roots (struct ts_cgroups *cgroups, struct ts_result *res)
 
       if (mount < 0)
         return ts_fail (res, errno, "open cgroup mount", "%s", hierarchy->mount);
-      cgroups->root_fds[i] = make_path (cgroups, i, mount, cgroups->root, res);
+      cgroups->root_fds[i] = make_levels (cgroups, i, mount, cgroups->root, res);
       if (cgroups->root_fds[i] < 0)
         return cgroups->root_fds[i];
       if (cgroups->layout.unified)
@@ -277,13 +275,13 @@ ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, const struct ts_
     return ts_fail (res, EINVAL, "make cgroup", "\"%s\"", path);
   for (int i = 0; i < layout->count; i++)
     {
-      cleanup_close int fd = -1;
+      int err;
 
       if (!layout->unified && !is_needed (&layout->hierarchies[i], limits))
         continue;
-      fd = make_path (cgroups, i, cgroups->root_fds[i], path, res);
-      if (fd < 0)
-        return fd;
+      err = make_cgroup (cgroups, i, path, res);
+      if (err < 0)
+        return err;
       *made |= 1U << i;
     }
   return apply_cgroup_limits (cgroups, path, limits, res);

@@ -118,6 +118,8 @@ static const struct
   FIELD (ts_netns_assignment, id),
   FIELD (ts_netns_assignment, address),
   FIELD (ts_netns_assignment, gateway),
+  FIELD (ts_netns_assignment, control),
+  FIELD (ts_netns_assignment, reserved),
 };
 
 static char text[8192];

@@ -7,6 +7,7 @@
 #include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static struct ifinfomsg
@@ -65,6 +66,17 @@ find_link (struct netlink *netlink, const char *name, struct link_state *out)
   netlink_begin (&request, RTM_GETLINK, 0, &info, sizeof info);
   netlink_put_string (&request, IFLA_IFNAME, name);
   return netlink_get (netlink, &request, read_link, out);
+}
+
+/* The index alone, without the two kilobytes of counters that come along with everything else. */
+int
+find_link_index (const struct netlink *netlink, const char *name)
+{
+  struct ifreq request = { 0 };
+
+  if (snprintf (request.ifr_name, sizeof request.ifr_name, "%s", name) >= (int) sizeof request.ifr_name)
+    return -ENODEV;
+  return ioctl (netlink->fd, SIOCGIFINDEX, &request) < 0 ? -errno : request.ifr_ifindex;
 }
 
 struct link_visitor
@@ -159,7 +171,7 @@ leave_without_ipv6 (struct netlink *netlink, int index)
   netlink_put_u8 (&request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
   netlink_end_nest (&request, family);
   netlink_end_nest (&request, families);
-  netlink_talk (netlink, &request);
+  netlink_try (netlink, &request);
 }
 
 int

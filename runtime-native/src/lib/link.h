@@ -27,6 +27,8 @@ struct link_state
 
 /* -ENODEV when there is none. */
 int find_link (struct netlink *netlink, const char *name, struct link_state *out);
+/* Returns the index, or -errno. */
+int find_link_index (const struct netlink *netlink, const char *name);
 
 typedef int (*visit_link) (const struct link_state *link, void *arg);
 int for_each_link (struct netlink *netlink, visit_link visit, void *arg);

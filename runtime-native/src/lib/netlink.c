@@ -11,11 +11,23 @@ enum
 };
 
 int
+netlink_use (struct netlink *netlink, int fd)
+{
+  struct sockaddr_nl address;
+  socklen_t length = sizeof address;
+
+  if (getsockname (fd, (struct sockaddr *) &address, &length) < 0)
+    return -errno;
+  *netlink = (struct netlink){ .fd = fd, .port = address.nl_pid };
+  return 0;
+}
+
+int
 netlink_open (struct netlink *netlink)
 {
-  struct sockaddr_nl address = { .nl_family = AF_NETLINK };
-  socklen_t length = sizeof address;
+  const struct sockaddr_nl address = { .nl_family = AF_NETLINK };
   const int on = 1;
+  int err;
 
   netlink->fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (netlink->fd < 0)
@@ -23,17 +35,11 @@ netlink_open (struct netlink *netlink)
   /* Answers to failed requests need not repeat them; dumps are filtered by the kernel, where it knows how. */
   setsockopt (netlink->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
   setsockopt (netlink->fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-  if (bind (netlink->fd, (struct sockaddr *) &address, sizeof address) < 0
-      || getsockname (netlink->fd, (struct sockaddr *) &address, &length) < 0)
-    {
-      int err = -errno;
-
-      netlink_close (netlink);
-      return err;
-    }
-  netlink->port = address.nl_pid;
-  netlink->sequence = 0;
-  return 0;
+  err = bind (netlink->fd, (const struct sockaddr *) &address, sizeof address) < 0 ? -errno
+                                                                                   : netlink_use (netlink, netlink->fd);
+  if (err < 0)
+    netlink_close (netlink);
+  return err;
 }
 
 void
@@ -125,20 +131,33 @@ netlink_end_nest (struct netlink_request *request, size_t nest)
 /* ---- answers ---- */
 
 static int
-send_request (struct netlink *netlink, struct netlink_request *request)
+send_bytes (struct netlink *netlink, const void *bytes, size_t size)
 {
   const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
   ssize_t sent;
 
+  do
+    sent = sendto (netlink->fd, bytes, size, 0, (const struct sockaddr *) &kernel, sizeof kernel);
+  while (sent < 0 && errno == EINTR);
+  return sent < 0 ? -errno : 0;
+}
+
+static int
+address_request (struct netlink *netlink, struct netlink_request *request)
+{
   if (request->overflown)
     return -E2BIG;
   request->header.nlmsg_seq = ++netlink->sequence;
   request->header.nlmsg_pid = netlink->port;
-  do
-    sent = sendto (netlink->fd, request->bytes, request->header.nlmsg_len, 0, (const struct sockaddr *) &kernel,
-                   sizeof kernel);
-  while (sent < 0 && errno == EINTR);
-  return sent < 0 ? -errno : 0;
+  return 0;
+}
+
+static int
+send_request (struct netlink *netlink, struct netlink_request *request)
+{
+  int err = address_request (netlink, request);
+
+  return err < 0 ? err : send_bytes (netlink, request->bytes, request->header.nlmsg_len);
 }
 
 static ssize_t
@@ -236,12 +255,110 @@ receive_answer (struct netlink *netlink, struct answer *answer)
     }
 }
 
+/* ---- batches ---- */
+
+void
+netlink_collect (struct netlink *netlink, struct netlink_batch *batch)
+{
+  batch->used = 0;
+  batch->first = netlink->sequence + 1;
+  batch->count = 0;
+  batch->tried = 0;
+  netlink->batch = batch;
+}
+
+static int
+collect (struct netlink *netlink, struct netlink_request *request, bool may_fail)
+{
+  struct netlink_batch *batch = netlink->batch;
+  size_t size = NLMSG_ALIGN (request->header.nlmsg_len);
+  int err
+      = size > sizeof batch->bytes - batch->used || batch->count == 32 ? -E2BIG : address_request (netlink, request);
+
+  if (err < 0)
+    return err;
+  memcpy (batch->bytes + batch->used, request->bytes, size);
+  batch->used += size;
+  batch->tried |= (uint32_t) may_fail << batch->count++;
+  return 0;
+}
+
+/* Nothing but the answers to the batch: each failed request has one, and the last one in any case. Returns 1 with the
+   last one. */
+static int
+take_answer (const struct netlink *netlink, const struct netlink_batch *batch, const struct nlmsghdr *message,
+             int *failure)
+{
+  const struct nlmsgerr *error = NLMSG_DATA (message);
+  uint32_t index = message->nlmsg_seq - batch->first;
+
+  if (index >= batch->count || message->nlmsg_pid != netlink->port)
+    return 0;
+  if (message->nlmsg_type != NLMSG_ERROR || message->nlmsg_len < NLMSG_LENGTH (sizeof error->error))
+    return -EBADMSG;
+  if (error->error < 0 && *failure == 0 && !(batch->tried >> index & 1))
+    *failure = error->error;
+  return index == batch->count - 1;
+}
+
+static int
+receive_answers (struct netlink *netlink, const struct netlink_batch *batch)
+{
+  _Alignas(struct nlmsghdr) uint8_t buffer[RECEIVE_SIZE];
+  int failure = 0;
+
+  for (;;)
+    {
+      ssize_t length = receive (netlink, buffer, sizeof buffer);
+      size_t left = (size_t) length;
+
+      if (length < 0)
+        return (int) length;
+      for (const struct nlmsghdr *message = (const void *) buffer; NLMSG_OK (message, left);
+           message = NLMSG_NEXT (message, left))
+        {
+          int state = take_answer (netlink, batch, message, &failure);
+
+          if (state != 0)
+            return state < 0 ? state : failure;
+        }
+    }
+}
+
+int
+netlink_send_collected (struct netlink *netlink)
+{
+  struct netlink_batch *batch = netlink->batch;
+  struct nlmsghdr *last = NULL;
+  int err;
+
+  netlink->batch = NULL;
+  if (batch->count == 0)
+    return 0;
+  for (size_t at = 0; at < batch->used; at += NLMSG_ALIGN (last->nlmsg_len))
+    last = (struct nlmsghdr *) (void *) (batch->bytes + at);
+  last->nlmsg_flags |= NLM_F_ACK;
+  err = send_bytes (netlink, batch->bytes, batch->used);
+  return err < 0 ? err : receive_answers (netlink, batch);
+}
+
+void
+netlink_try (struct netlink *netlink, struct netlink_request *request)
+{
+  if (netlink->batch)
+    collect (netlink, request, true);
+  else
+    netlink_talk (netlink, request);
+}
+
 int
 netlink_talk (struct netlink *netlink, struct netlink_request *request)
 {
   struct answer answer = { .wants_ack = true };
   int err;
 
+  if (netlink->batch)
+    return collect (netlink, request, false);
   request->header.nlmsg_flags |= NLM_F_ACK;
   err = send_request (netlink, request);
   return err < 0 ? err : receive_answer (netlink, &answer);

@@ -9,11 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct netlink_batch;
+
 struct netlink
 {
   int fd;
   uint32_t port; /* this socket's own address */
   uint32_t sequence;
+  struct netlink_batch *batch; /* NULL: requests are sent at once */
 };
 
 /* One request. Writing beyond its end only sets `overflown`, which sending reports. */
@@ -29,6 +32,8 @@ struct netlink_request
 
 /* Opens a socket in the calling thread's network namespace; it stays there whoever uses it. 0 or -errno. */
 int netlink_open (struct netlink *netlink);
+/* The same with a socket that somebody else opened and closes. */
+int netlink_use (struct netlink *netlink, int fd);
 void netlink_close (struct netlink *netlink);
 
 #define cleanup_netlink __attribute__ ((cleanup (netlink_close)))
@@ -50,6 +55,23 @@ void netlink_end_nest (struct netlink_request *request, size_t nest);
 
 /* Sends a request and waits for the kernel's answer: 0 or the kernel's -errno. */
 int netlink_talk (struct netlink *netlink, struct netlink_request *request);
+/* The same for a request that older kernels refuse, and that nothing depends on. */
+void netlink_try (struct netlink *netlink, struct netlink_request *request);
+
+/* Requests that the kernel gets by one call and answers by one message if nothing fails. */
+struct netlink_batch
+{
+  _Alignas(struct nlmsghdr) uint8_t bytes[2048];
+  size_t used;
+  uint32_t first; /* sequence number of the first request */
+  uint32_t count;
+  uint32_t tried; /* bit N: request N may fail */
+};
+
+/* From now on `netlink_talk` and `netlink_try` only collect: they return 0, or -E2BIG when there is no room. */
+void netlink_collect (struct netlink *netlink, struct netlink_batch *batch);
+/* Sends what was collected: 0, or the kernel's first -errno. The requests behind a failed one are done nevertheless. */
+int netlink_send_collected (struct netlink *netlink);
 
 /* Called for each message of a dump; a negative result ends it. */
 typedef int (*netlink_visit) (const struct nlmsghdr *message, void *arg);

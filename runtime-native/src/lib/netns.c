@@ -104,12 +104,36 @@ ts_netns_release (const char *path, struct ts_result *res)
 /* ---- prepare ---- */
 
 static int
-bring_up (struct netlink *netlink, const char *name)
+add_to_bridge (struct netlink *outside, const char *name, int bridge)
 {
-  struct link_state link;
-  int err = find_link (netlink, name, &link);
+  struct netlink_batch batch;
+  int index = find_link_index (outside, name);
+  int err;
 
-  return err < 0 ? err : set_link_up (netlink, link.index);
+  if (index < 0)
+    return index;
+  netlink_collect (outside, &batch);
+  err = set_link_master (outside, index, bridge);
+  if (err == 0)
+    err = set_link_up (outside, index);
+  return err < 0 ? err : netlink_send_collected (outside);
+}
+
+static int
+bring_up (struct netlink *inside)
+{
+  struct netlink_batch batch;
+  int lo = find_link_index (inside, "lo");
+  int eth0 = find_link_index (inside, "eth0");
+  int err;
+
+  if (lo < 0 || eth0 < 0)
+    return lo < 0 ? lo : eth0;
+  netlink_collect (inside, &batch);
+  err = set_link_up (inside, lo);
+  if (err == 0)
+    err = set_link_up (inside, eth0);
+  return err < 0 ? err : netlink_send_collected (inside);
 }
 
 static int
@@ -118,31 +142,26 @@ connect_netns (struct netlink *inside, const char *path, const char *bridge_name
 {
   cleanup_netlink struct netlink outside = NETLINK_CLOSED;
   cleanup_close int fd = open_netns (path);
-  struct link_state bridge, link;
   int err = fd < 0 ? fd : netlink_open (&outside);
+  int bridge;
 
   if (err < 0)
     return ts_fail (res, -err, "open network namespace", "%s", path);
-  err = find_link (&outside, bridge_name, &bridge);
-  if (err < 0)
-    return ts_fail (res, -err, "find bridge", "%s", bridge_name);
+  bridge = find_link_index (&outside, bridge_name);
+  if (bridge < 0)
+    return ts_fail (res, -bridge, "find bridge", "%s", bridge_name);
   err = make_veth (&outside, name, POD_LINK_UNUSED, mtu, fd);
   if (err == 0)
-    err = find_link (&outside, name, &link);
-  if (err == 0)
-    err = set_link_master (&outside, link.index, bridge.index);
-  if (err == 0)
-    err = set_link_up (&outside, link.index);
+    err = add_to_bridge (&outside, name, bridge);
   if (err < 0)
     return ts_fail (res, -err, "make device of pod", "%s on %s", name, bridge_name);
-  err = bring_up (inside, "lo");
-  if (err == 0)
-    err = bring_up (inside, "eth0");
+  err = bring_up (inside);
   return err < 0 ? ts_fail (res, -err, "bring up devices of pod", "%s", path) : 0;
 }
 
 int
-ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_t mtu, struct ts_result *res)
+ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_t mtu, int32_t *control,
+                  struct ts_result *res)
 {
   cleanup_netlink struct netlink inside = NETLINK_CLOSED;
   struct netns_job job = { .path = path, .netns_fd = -1, .netlink = &inside, .res = res };
@@ -159,38 +178,33 @@ ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_
     err = connect_netns (&inside, path, bridge, link, (uint32_t) mtu, res);
   if (err < 0)
     ts_netns_release (path, &ignored); /* and with it all that is in it */
+  else
+    *control = steal_fd (&inside.fd);
   return err;
 }
 
 /* ---- assign ---- */
 
-static int
-open_inside (const char *path, struct netlink *inside)
-{
-  cleanup_close int fd = open_netns (path);
-  struct netns_job job = { .netns_fd = fd, .netlink = inside };
-  bool started;
-
-  return fd < 0 ? fd : run_in_thread (enter_netns, &job, &started);
-}
-
 /* The MAC is derived from the address: what others remember of it stays true when the next pod gets it. Setting it
-   last makes the kernel announce the pair (arp_notify). */
+   after the address makes the kernel announce the pair (arp_notify). */
 static int
 set_pod_address (struct netlink *inside, uint32_t address, uint32_t gateway, const uint8_t mac[6])
 {
-  struct link_state eth0;
-  int err = find_link (inside, "eth0", &eth0);
+  struct netlink_batch batch;
+  int eth0 = find_link_index (inside, "eth0");
+  int err;
 
+  if (eth0 < 0)
+    return eth0;
+  netlink_collect (inside, &batch);
+  err = add_address (inside, &(struct ipv4_address){ .address = address, .prefix = 32, .link = eth0 });
   if (err == 0)
-    err = add_address (inside, &(struct ipv4_address){ .address = address, .prefix = 32, .link = eth0.index });
+    err = set_link_mac (inside, eth0, mac);
   if (err == 0)
-    err = set_link_mac (inside, eth0.index, mac);
+    err = set_route (inside, &(struct ipv4_route){ .network = gateway, .prefix = 32, .link = eth0 });
   if (err == 0)
-    err = set_route (inside, &(struct ipv4_route){ .network = gateway, .prefix = 32, .link = eth0.index });
-  if (err == 0)
-    err = set_route (inside, &(struct ipv4_route){ .gateway = gateway, .link = eth0.index });
-  return err;
+    err = set_route (inside, &(struct ipv4_route){ .gateway = gateway, .link = eth0 });
+  return err < 0 ? err : netlink_send_collected (inside);
 }
 
 /* The node's end: whose it is, and who may send from there. */
@@ -198,28 +212,31 @@ static int
 name_owner (const struct ts_netns_assignment *assignment, const uint8_t mac[6])
 {
   cleanup_netlink struct netlink outside = NETLINK_CLOSED;
-  struct link_state link;
-  char alias[sizeof link.alias];
+  struct netlink_batch batch;
+  char alias[sizeof ((struct link_state *) NULL)->alias];
   int err = netlink_open (&outside);
+  int link = err < 0 ? err : find_link_index (&outside, assignment->link);
 
+  if (link < 0)
+    return link;
   if (snprintf (alias, sizeof alias, "%s %s", assignment->id, assignment->address) >= (int) sizeof alias)
     return -ENAMETOOLONG;
+  netlink_collect (&outside, &batch);
+  err = set_link_alias (&outside, link, alias);
   if (err == 0)
-    err = find_link (&outside, assignment->link, &link);
-  if (err == 0)
-    err = set_link_alias (&outside, link.index, alias);
-  return err < 0 ? err : pin_mac_to_port (&outside, link.index, mac);
+    err = pin_mac_to_port (&outside, link, mac);
+  return err < 0 ? err : netlink_send_collected (&outside);
 }
 
 static int
 give_address (const struct ts_netns_assignment *assignment, uint32_t address, uint32_t gateway, struct ts_result *res)
 {
-  cleanup_netlink struct netlink inside = NETLINK_CLOSED;
+  struct netlink inside; /* the caller's */
   uint8_t mac[6];
-  int err = open_inside (assignment->from, &inside);
+  int err = netlink_use (&inside, assignment->control);
 
   if (err < 0)
-    return ts_fail (res, -err, "enter network namespace", "%s", assignment->from);
+    return ts_fail (res, -err, "use netlink socket", "of %s", assignment->from);
   mac_of_address (MAC_POD, address, mac);
   err = name_owner (assignment, mac);
   if (err < 0)
@@ -255,6 +272,16 @@ ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result 
 }
 
 /* ---- check ---- */
+
+static int
+open_inside (const char *path, struct netlink *inside)
+{
+  cleanup_close int fd = open_netns (path);
+  struct netns_job job = { .netns_fd = fd, .netlink = inside };
+  bool started;
+
+  return fd < 0 ? fd : run_in_thread (enter_netns, &job, &started);
+}
 
 struct address_check
 {

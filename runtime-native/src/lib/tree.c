@@ -28,7 +28,7 @@ struct removal
   unsigned moved;
 };
 
-static int empty_folder (struct removal *removal, int dirfd, int depth);
+static int remove_full_folder (struct removal *removal, int dirfd, const char *name, int fd, int depth);
 
 static int
 open_folder (int dirfd, const char *name)
@@ -60,8 +60,7 @@ move_up (struct removal *removal, int dirfd, const char *name)
 static int
 remove_folder (struct removal *removal, int dirfd, const char *name, int depth)
 {
-  cleanup_close int fd = -1;
-  int err;
+  int fd;
 
   if (unlinkat (dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
     return 0;
@@ -70,12 +69,7 @@ remove_folder (struct removal *removal, int dirfd, const char *name, int depth)
   if (depth == MAX_DEPTH)
     return move_up (removal, dirfd, name);
   fd = open_folder (dirfd, name);
-  if (fd < 0)
-    return fd == -ENOENT ? 0 : fd;
-  err = empty_folder (removal, fd, depth + 1);
-  if (err < 0)
-    return err;
-  return unlinkat (dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+  return fd == -ENOENT ? 0 : fd < 0 ? fd : remove_full_folder (removal, dirfd, name, fd, depth + 1);
 }
 
 static int
@@ -92,44 +86,60 @@ remove_any (struct removal *removal, int dirfd, const char *name, int depth)
   return remove_folder (removal, dirfd, name, depth);
 }
 
-/* Again and again, until a whole reading finds nothing: some file systems skip entries when others are removed. */
+/* One reading of the folder; *found says whether there was anything. */
 static int
-empty_folder (struct removal *removal, int dirfd, int depth)
+empty_folder (struct removal *removal, DIR *dir, int depth, bool *found)
 {
-  cleanup_close int again = openat (dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  cleanup_dir DIR *dir = again < 0 ? NULL : fdopendir (again);
+  struct dirent *entry;
+
+  *found = false;
+  while ((entry = readdir (dir)))
+    {
+      int err;
+
+      if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
+        continue;
+      *found = true;
+      err = remove_any (removal, dirfd (dir), entry->d_name, depth);
+      if (err < 0)
+        return err;
+    }
+  return 0;
+}
+
+/* Takes fd, the folder that has this name in dirfd. It is read again when it is not empty afterwards: some file systems
+   skip entries when others are removed, and too deep folders are moved into the topmost one. */
+static int
+remove_full_folder (struct removal *removal, int parent, const char *name, int fd, int depth)
+{
+  cleanup_dir DIR *dir = fdopendir (fd);
   bool found = true;
 
   if (!dir)
-    return -errno;
-  steal_fd (&again);
-  for (; found; rewinddir (dir))
     {
-      struct dirent *entry;
+      int err = -errno;
 
-      found = false;
-      while ((entry = readdir (dir)))
-        {
-          int err;
-
-          if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
-            continue;
-          found = true;
-          err = remove_any (removal, dirfd, entry->d_name, depth);
-          if (err < 0)
-            return err;
-        }
+      close (fd);
+      return err;
     }
-  return 0;
+  for (;; rewinddir (dir))
+    {
+      int err = empty_folder (removal, dir, depth, &found);
+
+      if (err < 0)
+        return err;
+      if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+      if (!found || (errno != ENOTEMPTY && errno != EEXIST))
+        return -errno;
+    }
 }
 
 /* What was moved up lies beside `name` until the tree itself is gone; it is removed with it. */
 int
 remove_entry_at (int dirfd, const char *name, uint32_t *budget)
 {
-  struct removal removal = { .top = -1, .budget = budget };
-  cleanup_close int top = -1;
-  int err;
+  struct removal removal = { .budget = budget };
 
   if (unlinkat (dirfd, name, 0) == 0 || errno == ENOENT)
     return 0;
@@ -139,14 +149,10 @@ remove_entry_at (int dirfd, const char *name, uint32_t *budget)
     return 0;
   if (errno != ENOTEMPTY && errno != EEXIST)
     return -errno;
-  top = open_folder (dirfd, name);
-  if (top < 0)
-    return top == -ENOENT ? 0 : top;
-  removal.top = top;
-  err = empty_folder (&removal, top, 0);
-  if (err < 0)
-    return err;
-  return unlinkat (dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+  removal.top = open_folder (dirfd, name);
+  if (removal.top < 0)
+    return removal.top == -ENOENT ? 0 : removal.top;
+  return remove_full_folder (&removal, dirfd, name, removal.top, 0);
 }
 
 int

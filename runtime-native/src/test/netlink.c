@@ -1,5 +1,6 @@
 /* Requests that grow too large, and answers that are shorter than they say. */
 #include <errno.h>
+#include <sched.h>
 
 #include "lib/link.h"
 #include "lib/netlink.h"
@@ -101,6 +102,67 @@ test_mac_addresses (void)
   CHECK ((mac[0] & 1) == 0 && (mac[0] & 2) != 0);
 }
 
+static void
+test_a_batch_never_outgrows_its_buffer (void)
+{
+  struct netlink netlink = { .fd = -1 };
+  struct netlink_batch batch;
+  char alias[200] = "";
+  int err = 0;
+  int count = 0;
+
+  memset (alias, 'a', sizeof alias - 1);
+  netlink_collect (&netlink, &batch);
+  for (; err == 0 && count < 100; count++)
+    err = set_link_alias (&netlink, 7, alias);
+  CHECK (err == -E2BIG);
+  CHECK (count > 2 && count < 20);
+  CHECK (batch.used <= sizeof batch.bytes);
+}
+
+/* In a namespace of its own, where only lo is, with index 1. */
+static void
+test_a_batch_fails_by_what_may_not_fail (void)
+{
+  struct netlink netlink;
+  struct netlink_batch batch;
+  struct netlink_request request;
+  struct link_state lo;
+  const struct ifinfomsg nobody = { .ifi_index = 4711 };
+
+  CHECK (unshare (CLONE_NEWNET) == 0);
+  CHECK (netlink_open (&netlink) == 0);
+  CHECK (find_link_index (&netlink, "lo") == 1);
+  CHECK (find_link_index (&netlink, "nobody") == -ENODEV);
+  CHECK (find_link_index (&netlink, "a-name-that-no-link-may-have") == -ENODEV);
+
+  netlink_collect (&netlink, &batch);
+  CHECK (set_link_alias (&netlink, 1, "mine") == 0);
+  netlink_begin (&request, RTM_NEWLINK, 0, &nobody, sizeof nobody);
+  netlink_try (&netlink, &request);
+  CHECK (set_link_up (&netlink, 1) == 0);
+  CHECK (netlink_send_collected (&netlink) == 0);
+  CHECK (find_link (&netlink, "lo", &lo) == 0);
+  CHECK (lo.up);
+  CHECK_TEXT (lo.alias, "mine");
+
+  netlink_collect (&netlink, &batch);
+  CHECK (set_link_up (&netlink, 4711) == 0);
+  CHECK (set_link_alias (&netlink, 4712, "nobody") == 0);
+  CHECK (set_link_alias (&netlink, 1, "still mine") == 0);
+  CHECK (netlink_send_collected (&netlink) == -ENODEV);
+  /* Answers to the batch are not taken for those of what comes next. */
+  CHECK (find_link (&netlink, "lo", &lo) == 0);
+  CHECK_TEXT (lo.alias, "still mine");
+
+  netlink_collect (&netlink, &batch);
+  CHECK (set_link_up (&netlink, 4711) == 0);
+  CHECK (netlink_send_collected (&netlink) == -ENODEV);
+  netlink_collect (&netlink, &batch);
+  CHECK (netlink_send_collected (&netlink) == 0);
+  netlink_close (&netlink);
+}
+
 int
 main (void)
 {
@@ -108,5 +170,7 @@ main (void)
   test_attributes_are_found_where_they_are ();
   test_damaged_messages_are_read_safely ();
   test_mac_addresses ();
+  test_a_batch_never_outgrows_its_buffer ();
+  test_a_batch_fails_by_what_may_not_fail ();
   return 0;
 }
