@@ -15,6 +15,7 @@ import type { NodeFacts } from "./node-facts.ts";
 import { dataPaths, sandboxesFolder } from "./paths.ts";
 import { readIdentity } from "./session/node-status.ts";
 import type { ServeSettings } from "./settings.ts";
+import { releaseStartMemory } from "./start-memory.ts";
 
 /** Runs a node's agent until SIGTERM or SIGINT. */
 export async function serve(settings: ServeSettings): Promise<void> {
@@ -28,6 +29,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   try {
     await mkdir(runDir, { recursive: true, mode: 0o700 });
     const library = new NativeLibrary({ nativeDir, cgroupRoot });
+    library.shareArenas();
     const hostFiles = new NativeHostFiles({ library });
     const identity = await readIdentity(dataDir);
     const agent = new Agent({
@@ -58,6 +60,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     });
     await agent.run(stop.signal, () => {
       log.info("agent is ready");
+      releaseStartMemory({ library, clock: systemClock, log }, stop.signal);
       tellServiceManagerReady().catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
     });
   } finally {

@@ -31,6 +31,20 @@ async function hasEnded(pid: number): Promise<boolean> {
 
 const ready = "printf R >&3; exec 3>&-";
 
+test("memory that is given back goes, and what is needed of it comes back", async () => {
+  const library = new NativeLibrary({ nativeDir, cgroupRoot: "tessera-unused" });
+  library.shareArenas();
+  const residentKb = async () => Number(/^RssFile:\s+(\d+) kB$/m.exec(await readFile("/proc/self/status", "utf8"))?.[1]);
+  const before = await residentKb();
+  await library.releaseMemory();
+  const after = await residentKb();
+  assert.ok(after < before * 0.75, `${before} kB of files were resident, and ${after} kB are`);
+  // Parsing, compiling, regular expressions, collecting garbage: all that the program does it still does.
+  const numbers = Array.from({ length: 100_000 }, (_, i) => `${i}`);
+  assert.equal(new Function("list", "return list.filter((text) => /^9+$/.test(text)).join()")(numbers), "9,99,999,9999,99999");
+  await library.close();
+});
+
 describe("as root", () => {
   let folder: string;
   let library: NativeLibrary;

@@ -75,6 +75,20 @@ export class NativeLibrary {
     this.#cgroupRoot = settings.cgroupRoot;
   }
 
+  /** From now on threads of this process share the arenas that malloc has: each would take some MB for itself otherwise and keep them. */
+  shareArenas(): void {
+    this.binding.memoryShareArenas();
+  }
+
+  /**
+   * Gives back what this process has needed and will hardly need again: what malloc holds and nobody uses, and the pages of the Node.js
+   * program. Those that are needed after all come back from the page cache one fault after the other.
+   */
+  async releaseMemory(): Promise<void> {
+    await this.binding.memoryTrim();
+    await this.binding.memoryReleaseProgram();
+  }
+
   /**
    * Starts a shim as nobody's child: init adopts it, it lives on when the agent ends, and no zombie of it stays here.
    * Its stdin and stdout are /dev/null, its working directory is "/", all signals are at their defaults, and beside 0, 1

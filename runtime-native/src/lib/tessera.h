@@ -300,6 +300,16 @@ TS_EXPORT int ts_netns_release (const char *path, struct ts_result *res);
 /* Runs nft commands as one transaction. */
 TS_EXPORT int ts_nft_run (const char *commands, struct ts_result *res);
 
+/* ---- memory.c ---- */
+
+/* malloc makes no more arenas: threads share those that there are. For programs that seldom allocate in two at once. */
+TS_EXPORT void ts_memory_share_arenas (void);
+/* Gives what malloc holds and nobody uses back to the kernel. */
+TS_EXPORT int ts_memory_trim (struct ts_result *res);
+/* Lets go of the pages of the running program's own file; each comes back from the page cache when it is touched again.
+   Pages of which the process has a copy of its own stay. */
+TS_EXPORT int ts_memory_release_program (struct ts_result *res);
+
 /* ---- layout.c ---- */
 
 /* One line "struct.field offset size" per field and "struct size" per struct, for the binding's own test. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "lib/cgroup.h"
+#include "lib/memory.h"
 #include "lib/mounts.h"
 #include "lib/process.h"
 #include "test/check.h"
@@ -145,6 +146,44 @@ test_mount_points (void)
   CHECK (!is_at_or_below ("/a/bc", "/a/b") && !is_at_or_below ("/a", "/a/b"));
 }
 
+/* As /proc/PID/smaps shows a mapping, with the fields that could be mistaken for the beginning of one. */
+#define MAPPING(range, permissions, path, anonymous, swap)                                              \
+  range " " permissions " 00001000 08:01 1234   " path "\nSize: 8 kB\nRss: 8 kB\nAnonymous: " anonymous \
+        " kB\nFilePmdMapped: 0 kB\nSwap: " swap " kB\nSwapPss: 0 kB\nVmFlags: rd ex\n"
+
+static void
+test_clean_mappings (void)
+{
+  static const char smaps[] = MAPPING ("00400000-00402000", "r--p", "/bin/a b", "0", "0") /* the first */
+      MAPPING ("00402000-00404000", "r-xp", "/bin/a b", "4", "0")                         /* a breakpoint */
+      MAPPING ("00404000-00406000", "r--p", "/bin/a b", "0", "4")          /* relocated, and swapped out */
+      MAPPING ("00406000-00408000", "rw-p", "/bin/a b", "0", "0")          /* may be written to at any time */
+      MAPPING ("00408000-0040a000", "r--s", "/bin/a b", "0", "0")          /* shared */
+      MAPPING ("0040a000-0040c000", "---p", "/bin/a b", "0", "0")          /* a gap */
+      MAPPING ("0040c000-0040e000", "r--p", "/bin/a bc", "0", "0")         /* another file */
+      MAPPING ("0040e000-00410000", "r--p", "", "0", "0")                  /* no file */
+      MAPPING ("7f0000000000-7f0000002000", "r-xp", "/bin/a b", "0", "0"); /* the last */
+  struct mapped_range range;
+  const char *at = next_clean_mapping (smaps, "/bin/a b", &range);
+
+  CHECK (at && range.start == 0x400000 && range.end == 0x402000);
+  at = next_clean_mapping (at, "/bin/a b", &range);
+  CHECK (at && range.start == 0x7f0000000000 && range.end == 0x7f0000002000);
+  CHECK (!next_clean_mapping (at, "/bin/a b", &range));
+  CHECK (!next_clean_mapping (smaps, "/bin/a", &range));
+  CHECK (!next_clean_mapping ("", "/bin/a b", &range));
+  /* Cut off anywhere it finds less, and nothing that is not there. */
+  for (size_t length = 0; length < sizeof smaps; length++)
+    {
+      char cut[sizeof smaps];
+
+      memcpy (cut, smaps, length);
+      cut[length] = '\0';
+      for (at = cut; (at = next_clean_mapping (at, "/bin/a b", &range));)
+        CHECK (range.start == 0x400000 || range.start == 0x7f0000000000);
+    }
+}
+
 int
 main (void)
 {
@@ -156,5 +195,6 @@ main (void)
   test_weights ();
   test_start_times ();
   test_mount_points ();
+  test_clean_mappings ();
   return 0;
 }
