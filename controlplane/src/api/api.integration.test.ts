@@ -255,9 +255,34 @@ test("an update names the object of its URL", async () => {
 
 test("the creator of a pod is told of wishes that nothing acts on", async () => {
   const pod = podNamed("wishful");
-  const answer = await api.http.post(`${pods}?dryRun=All`, { ...pod, spec: { ...pod.spec, affinity: { podAntiAffinity: {} } } });
+  const containers = [{ name: "web", image: "web:1", ports: [{ containerPort: 80, hostPort: 8080 }] }];
+  const answer = await api.http.post(`${pods}?dryRun=All`, { ...pod, spec: { ...pod.spec, containers } });
   assert.equal(answer.status, 201);
-  assert.match(answer.headers["warning"] ?? "", /^299 - "spec\.affinity\.podAntiAffinity: /);
+  assert.match(answer.headers["warning"] ?? "", /^299 - "spec\.containers\[0\]\.ports\[0\]\.hostPort: /);
+});
+
+test("a pod that names a runtime is refused, as there is none of that name", async () => {
+  const pod = podNamed("sandboxed");
+  const answer = await api.http.post(pods, { ...pod, spec: { ...pod.spec, runtimeClassName: "kata" } });
+  assert.deepEqual(refusal(answer), [403, "Forbidden"]);
+  assert.match(answer.json.message, /^pods "sandboxed" is forbidden: pod rejected: RuntimeClass "kata" not found/);
+});
+
+test("keys of labels become part of the selector, and the manifest can be sent again", async () => {
+  const selector = { matchLabels: { app: "web" } };
+  const term = { topologyKey: "kubernetes.io/hostname", labelSelector: selector, matchLabelKeys: ["hash"] };
+  const pod = podNamed("keyed", {}, { app: "web", hash: "1" });
+  const manifest = {
+    ...pod,
+    spec: { ...pod.spec, affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } } },
+  };
+  const created = await api.http.post(pods, manifest);
+  const [stored] = created.json.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution;
+  const merged = { ...selector, matchExpressions: [{ key: "hash", operator: "In", values: ["1"] }] };
+  assert.deepEqual(stored, { ...term, labelSelector: merged });
+  const replaced = await api.http.send("PUT", `${pods}/keyed`, { body: manifest });
+  assert.equal(replaced.status, 200, JSON.stringify(replaced.json));
+  assert.deepEqual(replaced.json.spec.affinity, created.json.spec.affinity);
 });
 
 test("patches of all sorts find their object", async () => {

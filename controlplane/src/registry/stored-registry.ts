@@ -5,6 +5,7 @@ import type { ApiObject, ResourceDefinition } from "./definition.ts";
 import { definitions } from "./definitions.ts";
 import { NamespaceGate } from "./namespace-gate.ts";
 import type { Registry } from "./resource.ts";
+import { admitRuntimeClass } from "./runtime-class-admission.ts";
 import { ServiceAccountAdmission } from "./service-account-admission.ts";
 import { StoredResource } from "./stored-resource.ts";
 
@@ -44,7 +45,10 @@ export class StoredRegistry implements Registry {
         namespaceGate: definition.namespaced ? namespaceGate : undefined,
         now,
       });
-    this.pods = resource<Pod>(definitions.pods, (pod, namespace) => serviceAccounts.admit(pod, namespace));
+    this.pods = resource<Pod>(definitions.pods, (pod, namespace) => {
+      admitRuntimeClass(pod);
+      return serviceAccounts.admit(pod, namespace);
+    });
     this.nodes = resource(definitions.nodes);
     this.namespaces = resource(definitions.namespaces);
     this.configMaps = resource(definitions.configMaps);

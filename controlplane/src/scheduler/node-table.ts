@@ -1,5 +1,7 @@
 import { type ContainerImage, type Node, resourceAmount, type Taint } from "@tessera/proto";
 import { ImageTable } from "./image-table.ts";
+import { PeerTable } from "./peers/peer-table.ts";
+import type { SelectablePod } from "./peers/selectable-pod.ts";
 import type { PodShape } from "./pod-shape.ts";
 
 /** One resource of all nodes, indexed by row. */
@@ -8,6 +10,16 @@ export interface ResourceColumn {
   allocatable: Float64Array;
   /** allocatable less what the pods there take. Negative when a node shrank below its pods. */
   free: Float64Array;
+}
+
+/** A pod as its node's row counts it. */
+export interface Resident {
+  readonly namespace: string;
+  readonly name: string;
+  readonly shape: PodShape;
+  readonly selectable: SelectablePod;
+  /** It is being deleted. */
+  readonly isLeaving: boolean;
 }
 
 /** A node as the scheduler knows it. Rows are reused after a node has gone, indices stay small. */
@@ -47,6 +59,7 @@ export class NodeTable {
   readonly rows: NodeRow[] = [];
   readonly resources: ResourceColumn[] = [];
   readonly images = new ImageTable((index) => this.#noteIndex(index));
+  readonly peers = new PeerTable();
   /** Free cpu and memory, with pods that request nothing counted for a little: what LeastAllocated looks at. */
   scoredFreeCpu: Float64Array = new Float64Array(0);
   scoredFreeMemory: Float64Array = new Float64Array(0);
@@ -122,21 +135,23 @@ export class NodeTable {
   }
 
   /** Counts a pod on a node, known or not; returns its row. */
-  take(name: string, pod: PodShape): NodeRow {
+  take(name: string, pod: Resident): NodeRow {
     const row = this.#rowFor(name);
     this.#note(row);
     row.pods++;
-    this.#count(row, pod, -1);
-    for (const port of pod.hostPorts) row.hostPorts.set(port, (row.hostPorts.get(port) ?? 0) + 1);
+    this.#count(row, pod.shape, -1);
+    this.peers.count(pod, row.index, 1);
+    for (const port of pod.shape.hostPorts) row.hostPorts.set(port, (row.hostPorts.get(port) ?? 0) + 1);
     return row;
   }
 
-  /** Undoes `take`. */
-  release(row: NodeRow, pod: PodShape): void {
+  /** Undoes `take` of this very resident. */
+  release(row: NodeRow, pod: Resident): void {
     this.#note(row);
     row.pods--;
-    this.#count(row, pod, 1);
-    for (const port of pod.hostPorts) {
+    this.#count(row, pod.shape, 1);
+    this.peers.count(pod, row.index, -1);
+    for (const port of pod.shape.hostPorts) {
       const holders = (row.hostPorts.get(port) ?? 0) - 1;
       if (holders > 0) row.hostPorts.set(port, holders);
       else row.hostPorts.delete(port);
@@ -249,7 +264,7 @@ function enlarge(column: Float64Array, capacity: number): Float64Array {
   return larger;
 }
 
-function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+export function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
   if (a === b) return true;
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
 import { node, pod } from "../controllers/testing/builders.ts";
-import type { NodeRow } from "./node-table.ts";
-import type { PodShape } from "./pod-shape.ts";
+import type { NodeRow, Resident } from "./node-table.ts";
 import { BenchTable } from "./testing/bench-table.ts";
 import { randomNumbers } from "./testing/random-numbers.ts";
 
@@ -40,10 +39,11 @@ test("a kept refusal is dropped when a node improves, and so are kept verdicts",
 
 test("the row of a node that went is used anew without a trace of the old one", () => {
   const table = new BenchTable([node("a").label("disk", "ssd").cpu("2"), node("b")]);
-  const row = table.nodes.take("a", table.shape(pod("x").cpu("2")));
+  const resident = table.resident(pod("x").cpu("2"));
+  const row = table.nodes.take("a", resident);
   table.nodes.removeNode("a");
   assert.equal(table.nodes.row("a")?.present, false, "still counted while its pod is there");
-  table.nodes.release(row, table.shape(pod("x").cpu("2")));
+  table.nodes.release(row, resident);
   assert.equal(table.nodes.row("a"), undefined);
   table.nodes.setNode(node("c").cpu("8").build());
   assert.equal(table.nodes.row("c")?.index, row.index);
@@ -65,6 +65,9 @@ test("pods of one template share a shape for as long as any of them is known", (
   assert.equal(table.shapes.size, 1);
 });
 
+const overHosts = (matchLabels: Record<string, string>) => ({ topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels } });
+const overZones = (matchLabels: Record<string, string>) => ({ topologyKey: "zone", labelSelector: { matchLabels } });
+
 /** Set it to the printed seed to see a failure again. */
 const seed = Number(process.env["TESSERA_SEED"] ?? randomInt(2 ** 31));
 
@@ -74,6 +77,7 @@ test(`what is kept of earlier placements never changes an answer (seed ${seed})`
   // Sizes of which no two give the same score, so that turns among equals play no part.
   const aNode = (name: string) =>
     node(name)
+      .label("zone", `z${random(3)}`)
       .cpu(`${4000 + random(1_000_003)}m`)
       .memory(`${8e9 + random(1e9 + 7)}`);
   const table = new BenchTable(nodeNames.slice(0, 20).map(aNode));
@@ -84,8 +88,26 @@ test(`what is kept of earlier placements never changes an answer (seed ${seed})`
     pod("tolerant").cpu("1").tolerates("t"),
     pod("preferring").cpu("1").prefers(5, { key: "disk", operator: "Exists" }),
     pod("web").hostPort(80),
+    pod("apart")
+      .cpu("100m")
+      .label("app", "apart")
+      .awayFrom(overHosts({ app: "apart" })),
+    pod("near")
+      .cpu("100m")
+      .near(overZones({ app: "apart" }))
+      .prefers(5, { key: "disk", operator: "Exists" }),
+    pod("repelled").cpu("100m").label("app", "apart"),
+    pod("fond")
+      .cpu("100m")
+      .label("app", "even")
+      .prefersNear(10, overZones({ app: "apart" })),
+    pod("even")
+      .cpu("100m")
+      .label("app", "even")
+      .spreads({ ...overZones({ app: "even" }), maxSkew: 1, whenUnsatisfiable: "DoNotSchedule" })
+      .spreads({ ...overHosts({ app: "even" }), maxSkew: 1, whenUnsatisfiable: "ScheduleAnyway" }),
   ];
-  const placed: { row: NodeRow; shape: PodShape }[] = [];
+  const placed: { row: NodeRow; resident: Resident }[] = [];
   for (let step = 0; step < 3_000; step++) {
     const name = nodeNames[random(nodeNames.length)] ?? "";
     const choice = random(20);
@@ -100,12 +122,13 @@ test(`what is kept of earlier placements never changes an answer (seed ${seed})`
       );
     else if (choice < 10 && placed.length > 0) {
       const [victim] = placed.splice(random(placed.length), 1);
-      if (victim) table.nodes.release(victim.row, victim.shape);
+      if (victim) table.nodes.release(victim.row, victim.resident);
     } else {
       const wanted = asking[random(asking.length)] ?? pod("x");
       const answer = table.place(wanted);
       assert.equal(answer, table.placeAfresh(wanted), `step ${step} of seed ${seed}`);
-      if (table.nodes.row(answer)) placed.push({ row: table.nodes.take(answer, table.shape(wanted)), shape: table.shape(wanted) });
+      const resident = table.resident(wanted);
+      if (table.nodes.row(answer)) placed.push({ row: table.nodes.take(answer, resident), resident });
     }
   }
   assert.ok(placed.length > 0);

@@ -1,4 +1,5 @@
 import type { NodeRow, NodeTable } from "./node-table.ts";
+import type { Kin } from "./peers/selectable-pod.ts";
 import type { PodShape } from "./pod-shape.ts";
 
 /**
@@ -37,9 +38,46 @@ export interface CapacityScore {
   add(pod: PodShape, nodes: NodeTable, candidates: Int32Array, count: number, totals: Float64Array): void;
 }
 
+/** Why a node is out on account of other pods. */
+export interface PeerReason {
+  /** With what is true of this node alone: "pod anti-affinity with default/web-1 over kubernetes.io/hostname". */
+  readonly text: string;
+  /** What many nodes have in common: "pod anti-affinity over kubernetes.io/hostname". */
+  readonly summary: string;
+}
+
+/** Domains of one topology that a pod may not go to, whatever their nodes have left. */
+export interface Barrier {
+  /** The domain of each row; -1: none. */
+  readonly domains: Int32Array;
+  /** By domain: 1 where it is closed. */
+  readonly closed: Uint8Array;
+  /** Whether nodes in no domain are out as well. */
+  readonly closedElsewhere: boolean;
+  /** To be asked of rows that are out. The pods that it names are looked for at the first call. */
+  reason(row: NodeRow): PeerReason;
+}
+
+/** A rule about other pods, the pod's own or theirs. One pod placed may change it for every node, so it is asked anew for each placement. */
+export interface PeerFilter {
+  readonly name: string;
+  /** In the order in which their reasons are told. */
+  barriers(pod: PodShape, kin: Kin, nodes: NodeTable): Barrier[];
+}
+
+/** How well a node suits the pod given the other pods. Scores of all candidates are compared, so it sees all of them. */
+export interface PeerScore {
+  readonly name: string;
+  readonly weight: number;
+  /** Adds `weight` times 0..100 to totals[i] for each of the first `count` candidates. */
+  add(pod: PodShape, kin: Kin, nodes: NodeTable, candidates: Int32Array, count: number, totals: Float64Array): void;
+}
+
 export interface Policy {
   readonly staticFilters: readonly StaticFilter[];
   readonly capacityFilters: readonly CapacityFilter[];
   readonly staticScores: readonly StaticScore[];
   readonly capacityScores: readonly CapacityScore[];
+  readonly peerFilters: readonly PeerFilter[];
+  readonly peerScores: readonly PeerScore[];
 }

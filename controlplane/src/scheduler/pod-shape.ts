@@ -2,6 +2,7 @@ import { type PodSpec, podHostPorts, podRequests, scoredRequests } from "@tesser
 import { type Constraints, podConstraints } from "./constraints.ts";
 import { canonicalImage } from "./image-table.ts";
 import { type NodeTable, PODS } from "./node-table.ts";
+import { acquirePeerRules, hasPeerRules, type PeerRules, releasePeerRules } from "./peers/peer-rules.ts";
 
 /** An amount of one of the table's resources. */
 export interface ResourceRequest {
@@ -27,6 +28,8 @@ export interface PodShape {
   readonly hostPorts: readonly string[];
   /** One per container, in their canonical spelling. */
   readonly images: readonly string[];
+  /** What it says of other pods; undefined: nothing. */
+  readonly rules: PeerRules | undefined;
 }
 
 interface Counted<T> {
@@ -47,14 +50,22 @@ export class ShapeCatalog {
     return this.#shapes.size;
   }
 
-  /** Each `acquire` wants its `release`. */
-  acquire(spec: PodSpec): PodShape {
+  /** Each `acquire` wants its `release`. `namespace`: where the pod is, which rules about other pods may mean. */
+  acquire(spec: PodSpec, namespace: string): PodShape {
     const requests = podRequests(spec);
     const scored = scoredRequests(spec);
     const hostPorts = podHostPorts(spec);
     const images = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map(({ image = "" }) => image);
     const constraintsKey = JSON.stringify([spec.nodeSelector, spec.affinity?.nodeAffinity, spec.tolerations]);
-    const key = JSON.stringify([constraintsKey, [...requests], scored.cpuMilli, scored.memoryBytes, hostPorts, images]);
+    const key = JSON.stringify([
+      constraintsKey,
+      [...requests],
+      scored.cpuMilli,
+      scored.memoryBytes,
+      hostPorts,
+      images,
+      rulesKey(spec, namespace),
+    ]);
     const known = this.#shapes.get(key);
     if (known) {
       known.users++;
@@ -62,14 +73,16 @@ export class ShapeCatalog {
     }
     const amounts: ResourceRequest[] = [{ resource: PODS, amount: 1 }];
     for (const [name, amount] of requests) if (amount > 0) amounts.push({ resource: this.#nodes.resourceIndex(name), amount });
+    const constraints = this.#acquireConstraints(constraintsKey, spec);
     const shape: PodShape = {
       key,
-      constraints: this.#acquireConstraints(constraintsKey, spec),
+      constraints,
       requests: amounts,
       scoredCpuMilli: scored.cpuMilli,
       scoredMemoryBytes: scored.memoryBytes,
       hostPorts,
       images: images.map(canonicalImage),
+      rules: hasPeerRules(spec) ? acquirePeerRules(spec, namespace, constraints, this.#nodes.peers) : undefined,
     };
     this.#shapes.set(key, { value: shape, users: 1, constraintsKey });
     return shape;
@@ -79,6 +92,7 @@ export class ShapeCatalog {
     const known = this.#shapes.get(shape.key);
     if (!known || --known.users > 0) return;
     this.#shapes.delete(shape.key);
+    if (shape.rules) releasePeerRules(shape.rules, this.#nodes.peers);
     const constraints = this.#constraints.get(known.constraintsKey);
     if (constraints && --constraints.users === 0) this.#constraints.delete(known.constraintsKey);
   }
@@ -93,4 +107,10 @@ export class ShapeCatalog {
     this.#constraints.set(key, { value, users: 1 });
     return value;
   }
+}
+
+/** Pods without rules share their shape with those of other namespaces. */
+function rulesKey(spec: PodSpec, namespace: string): unknown[] {
+  if (!hasPeerRules(spec)) return [];
+  return [namespace, spec.affinity?.podAffinity, spec.affinity?.podAntiAffinity, spec.topologySpreadConstraints];
 }

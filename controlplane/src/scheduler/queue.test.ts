@@ -13,12 +13,14 @@ function setup() {
   const table = new BenchTable([]);
   const small = table.shape(pod("s").cpu("1"));
   const large = table.shape(pod("l").cpu("2"));
+  const selectable = table.nodes.peers.acquirePod("default");
   const pending = (uid: string, priority = 0, shape: PodShape = small): PendingPod => ({
     uid,
     namespace: "default",
     name: uid,
     priority,
     shape,
+    selectable,
   });
   const takeAll = () => {
     const uids: string[] = [];

@@ -1,4 +1,5 @@
 import type { Clock } from "../controllers/clock.ts";
+import type { SelectablePod } from "./peers/selectable-pod.ts";
 import type { PodShape } from "./pod-shape.ts";
 
 /** A pod without a node. */
@@ -8,6 +9,7 @@ export interface PendingPod {
   readonly name: string;
   readonly priority: number;
   readonly shape: PodShape;
+  readonly selectable: SelectablePod;
 }
 
 /**
@@ -67,10 +69,10 @@ export class SchedulingQueue {
     return this.#waiting.keys();
   }
 
-  /** Adds the pod, or replaces it by its new state; a changed shape or priority makes it ready at once, in its old turn. */
+  /** Adds the pod, or replaces it by its new state; a changed shape or priority, or changed labels, make it ready at once, in its old turn. */
   put(pod: PendingPod): void {
     const known = this.#entries.get(pod.uid);
-    if (known && known.pod.shape === pod.shape && known.pod.priority === pod.priority) return;
+    if (known && known.pod.shape === pod.shape && known.pod.selectable === pod.selectable && known.pod.priority === pod.priority) return;
     if (known) this.remove(pod.uid);
     const entry: Entry = { pod, arrival: known?.arrival ?? this.#arrivals++, place: "ready", failures: 0 };
     this.#entries.set(pod.uid, entry);
@@ -121,15 +123,17 @@ export class SchedulingQueue {
     });
   }
 
-  /** Some node could take pods of this shape: all that wait are ready again, in their turn. */
-  wake(shape: PodShape): void {
+  /** Some node could take pods of this shape, or those that `helps` says yes to: they are ready again, in their turn. */
+  wake(shape: PodShape, helps: (pod: PendingPod) => boolean = () => true): void {
     const entries = this.#waiting.get(shape);
     if (!entries) return;
-    this.#waiting.delete(shape);
     for (const entry of entries) {
+      if (!helps(entry.pod)) continue;
+      entries.delete(entry);
       entry.place = "ready";
       this.#push(entry);
     }
+    if (entries.size === 0) this.#waiting.delete(shape);
   }
 
   /** Stops all timers. */

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Node, Pod } from "@tessera/proto";
+import type { Namespace, Node, Pod } from "@tessera/proto";
 import type { Logger } from "pino";
 import type { Clock } from "../controllers/clock.ts";
 import type { ControlLoop } from "../controllers/control-loop.ts";
@@ -7,7 +7,10 @@ import type { EventSink } from "../events/events.ts";
 import type { Registry } from "../registry/resource.ts";
 import type { CachedObject, CacheEvent } from "../store/cache.ts";
 import { Binder } from "./binder.ts";
-import { NodeRow, NodeTable } from "./node-table.ts";
+import { NodeRow, NodeTable, type Resident, sameLabels } from "./node-table.ts";
+import type { PeerChanges } from "./peers/peer-table.ts";
+import type { PodGroup } from "./peers/pod-group.ts";
+import type { Kin, SelectablePod } from "./peers/selectable-pod.ts";
 import { Placer } from "./placer.ts";
 import type { Policy } from "./plugin.ts";
 import { type PodShape, ShapeCatalog } from "./pod-shape.ts";
@@ -25,7 +28,7 @@ const RETELL_AFTER_MS = 5_000;
 const LOADS_PER_TURN = 500;
 
 export interface SchedulerDependencies {
-  readonly registry: Pick<Registry, "pods" | "nodes">;
+  readonly registry: Pick<Registry, "pods" | "nodes" | "namespaces">;
   readonly events: EventSink;
   readonly log: Logger;
   readonly clock: Clock;
@@ -35,12 +38,21 @@ export interface SchedulerDependencies {
 interface TrackedPod {
   readonly uid: string;
   shape: PodShape;
+  selectable: SelectablePod;
   generation: number | undefined;
-  /** Where the pod is counted: bound there, or about to be. */
-  row: NodeRow | undefined;
+  /** Where the pod is counted, and as what: bound there, or about to be. */
+  place: { readonly row: NodeRow; readonly resident: Resident } | undefined;
   pending: PendingPod | undefined;
   /** The refusal that was told last. */
   refusal: Refusal | undefined;
+}
+
+/** What happened since waiting pods were last looked at. */
+interface Changes extends PeerChanges {
+  /** Rows that may take more. */
+  readonly improved: ReadonlySet<number>;
+  /** Whether nodes came, went or changed their labels. */
+  readonly nodes: boolean;
 }
 
 /**
@@ -62,6 +74,8 @@ export class Scheduler implements ControlLoop {
   readonly #tracked = new Map<string, TrackedPod>();
   #active = false;
   #turnPlanned = false;
+  /** The table's staticVersion when waiting pods were last looked at. */
+  #seenVersion = 0;
   /** The table's staticVersion when reasons were last told, and the timer for telling them anew. */
   #toldVersion = 0;
   #cancelRetelling: (() => void) | undefined;
@@ -74,9 +88,14 @@ export class Scheduler implements ControlLoop {
   }
 
   async run(signal: AbortSignal, ready?: () => void): Promise<void> {
-    const { nodes, pods } = this.#deps.registry;
-    const unsubscribe = [nodes.cache.onChange((event) => this.#onNode(event)), pods.cache.onChange((event) => this.#onPod(event))];
+    const { namespaces, nodes, pods } = this.#deps.registry;
+    const unsubscribe = [
+      namespaces.cache.onChange((event) => this.#onNamespace(event)),
+      nodes.cache.onChange((event) => this.#onNode(event)),
+      pods.cache.onChange((event) => this.#onPod(event)),
+    ];
     try {
+      for (const { name, value } of namespaces.cache.list()) this.#nodes.peers.setNamespace(name, value.metadata?.labels ?? {});
       for (const node of nodes.cache.list()) this.#nodes.setNode(node.value);
       await this.#loadPods(signal);
       if (signal.aborted) return;
@@ -96,7 +115,7 @@ export class Scheduler implements ControlLoop {
   /** Why a pod has no node, node by node as they are now; undefined when it has one or was not tried yet. */
   explain(podUid: string): Refusal | undefined {
     const tracked = this.#tracked.get(podUid);
-    return tracked?.refusal && explainRefusal(tracked.shape, this.#nodes, this.#policy);
+    return tracked?.refusal && explainRefusal(tracked.shape, tracked.selectable.kin, this.#nodes, this.#policy);
   }
 
   /** All pods as they are now; those that change meanwhile come by event too, and the later one wins. */
@@ -117,6 +136,11 @@ export class Scheduler implements ControlLoop {
     this.#planTurn();
   }
 
+  #onNamespace({ type, object }: CacheEvent<Namespace>): void {
+    this.#nodes.peers.setNamespace(object.name, type === "DELETED" ? undefined : (object.value.metadata?.labels ?? {}));
+    this.#planTurn();
+  }
+
   #onPod(event: CacheEvent<Pod>): void {
     if (event.previous && event.previous.uid !== event.object.uid) this.#forget(event.previous.uid);
     if (event.type === "DELETED") this.#forget(event.object.uid);
@@ -132,42 +156,44 @@ export class Scheduler implements ControlLoop {
       return;
     }
     const known = this.#tracked.get(pod.uid);
-    if (known && metadata?.generation !== undefined && known.generation === metadata.generation && known.row?.name === spec.nodeName)
-      return;
+    const isLeaving = metadata?.deletionTimestamp !== undefined;
+    if (known && isSame(known, pod.value, isLeaving)) return;
     // The binding is under way: the pod without a node is the past.
-    if (known?.row && !spec.nodeName) return;
-    const tracked = this.#track(pod.uid, this.#shapes.acquire(spec), spec.nodeName);
+    if (known?.place && !spec.nodeName) return;
+    const shape = this.#shapes.acquire(spec, pod.namespace);
+    const selectable = this.#nodes.peers.acquirePod(pod.namespace, metadata?.labels);
+    const tracked = this.#track(pod.uid, { namespace: pod.namespace, name: pod.name, shape, selectable, isLeaving }, spec.nodeName);
     tracked.generation = metadata?.generation;
     if (spec.nodeName) {
       this.#queue.remove(pod.uid);
       tracked.pending = undefined;
       tracked.refusal = undefined;
     } else {
-      const { shape } = tracked;
-      tracked.pending = { uid: pod.uid, namespace: pod.namespace, name: pod.name, priority: spec.priority ?? 0, shape };
+      tracked.pending = { uid: pod.uid, namespace: pod.namespace, name: pod.name, priority: spec.priority ?? 0, shape, selectable };
       this.#queue.put(tracked.pending);
     }
   }
 
-  /** Counts the pod on its node, if it has one, and no longer where it was before. */
-  #track(uid: string, shape: PodShape, nodeName: string | undefined): TrackedPod {
+  /** Counts the pod on its node, if it has one, and no longer where, or as what, it was before. */
+  #track(uid: string, as: Resident, nodeName: string | undefined): TrackedPod {
+    const { shape, selectable } = as;
     const known = this.#tracked.get(uid);
-    if (known && known.shape === shape && known.row?.name === nodeName) {
-      this.#shapes.release(shape);
-      return known;
-    }
     // Taken before released, so that a node without a Node object does not lose its row in between.
-    const row = nodeName ? this.#nodes.take(nodeName, shape) : undefined;
+    const place = nodeName ? { row: this.#nodes.take(nodeName, as), resident: as } : undefined;
     if (known) {
-      if (known.row) this.#nodes.release(known.row, known.shape);
-      this.#shapes.release(known.shape);
-      known.shape = shape;
-      known.row = row;
-      return known;
+      this.#letGo(known);
+      return Object.assign(known, { shape, selectable, place });
     }
-    const tracked: TrackedPod = { uid, shape, row, generation: undefined, pending: undefined, refusal: undefined };
+    const tracked: TrackedPod = { uid, shape, selectable, place, generation: undefined, pending: undefined, refusal: undefined };
     this.#tracked.set(uid, tracked);
     return tracked;
+  }
+
+  /** Takes the pod from its node, if it is counted on one, and lets go of what it shares with others. */
+  #letGo({ place, shape, selectable }: TrackedPod): void {
+    if (place) this.#nodes.release(place.row, place.resident);
+    this.#shapes.release(shape);
+    this.#nodes.peers.releasePod(selectable);
   }
 
   #forget(uid: string): void {
@@ -175,8 +201,7 @@ export class Scheduler implements ControlLoop {
     if (!tracked) return;
     this.#queue.remove(uid);
     this.#tracked.delete(uid);
-    if (tracked.row) this.#nodes.release(tracked.row, tracked.shape);
-    this.#shapes.release(tracked.shape);
+    this.#letGo(tracked);
   }
 
   /** After the events that are being handed out: a pod waits for nothing but them. */
@@ -199,20 +224,38 @@ export class Scheduler implements ControlLoop {
     setImmediate(() => this.#turn());
   }
 
-  /** A pod that fits nowhere can only be helped by a node that takes more than before, so only those are looked at. */
+  /**
+   * A pod that fits nowhere can only be helped by a node that takes more than before, or by pods that its rules speak of, or whose rules speak of it,
+   * wherever these came, went or changed. So only such are looked at.
+   */
   #wakeWaiting(): void {
     this.#planRetelling();
-    const improved = this.#nodes.takeImproved();
-    if (improved.size === 0) return;
-    const helped: PodShape[] = [];
-    for (const shape of this.#queue.waitingShapes) {
-      for (const index of improved) {
-        if (!this.#placer.fits(shape, index)) continue;
-        helped.push(shape);
-        break;
-      }
+    const changes: Changes = {
+      ...this.#nodes.peers.takeChanges(),
+      improved: this.#nodes.takeImproved(),
+      nodes: this.#seenVersion !== this.#nodes.staticVersion,
+    };
+    this.#seenVersion = this.#nodes.staticVersion;
+    if (changes.improved.size + changes.groups.size + changes.pods.size === 0 && !changes.nodes) return;
+    for (const shape of [...this.#queue.waitingShapes]) {
+      // One verdict for all pods of one kin; pods that belong to other groups than before, for which more may have changed, have their own.
+      const verdicts = { same: new Map<Kin, boolean>(), regrouped: new Map<Kin, boolean>() };
+      this.#queue.wake(shape, ({ selectable }) => {
+        const isRegrouped = changes.pods.has(selectable);
+        const known = verdicts[isRegrouped ? "regrouped" : "same"];
+        const { kin } = selectable;
+        const verdict = known.get(kin) ?? this.#isHelped(shape, kin, isRegrouped, changes);
+        known.set(kin, verdict);
+        return verdict;
+      });
     }
-    for (const shape of helped) this.#queue.wake(shape);
+  }
+
+  #isHelped(shape: PodShape, kin: Kin, isRegrouped: boolean, { improved, groups, nodes }: Changes): boolean {
+    const isTouched = (group: PodGroup) => groups.has(group);
+    // A node that left or changed its labels may have evened out what is spread over all of them.
+    const isOpened = isRegrouped || kin.groups.some(isTouched) || (shape.rules && (nodes || shape.rules.groups.some(isTouched)));
+    return isOpened ? this.#placer.fitsSomewhere(shape, kin) : this.#placer.fitsOneOf(shape, kin, improved);
   }
 
   /** "no nodes available" must not stand there for ever when nodes did come, but none that fits. */
@@ -229,19 +272,21 @@ export class Scheduler implements ControlLoop {
   #schedule(pod: PendingPod): void {
     const tracked = this.#tracked.get(pod.uid);
     if (!tracked) return;
-    const answer = this.#placer.place(pod.shape);
+    const answer = this.#placer.place(pod.shape, pod.selectable.kin);
     if (answer instanceof NodeRow) this.#assign(tracked, pod, answer);
     else this.#refuse(tracked, pod, answer);
   }
 
   #assign(tracked: TrackedPod, pod: PendingPod, row: NodeRow): void {
-    tracked.row = this.#nodes.take(row.name, pod.shape);
+    const { namespace, name, shape, selectable } = pod;
+    const resident: Resident = { namespace, name, shape, selectable, isLeaving: false };
+    tracked.place = { row: this.#nodes.take(row.name, resident), resident };
     const assumed = () => this.#active && this.#tracked.get(pod.uid) === tracked && tracked.pending === pod;
     this.#binder.bind(pod, row.name, assumed, (error) => {
-      this.#deps.log.info({ err: error, pod: `${pod.namespace}/${pod.name}`, node: row.name }, "binding refused");
-      if (!assumed() || !tracked.row) return;
-      this.#nodes.release(tracked.row, tracked.shape);
-      tracked.row = undefined;
+      this.#deps.log.info({ err: error, pod: `${namespace}/${name}`, node: row.name }, "binding refused");
+      if (!assumed() || !tracked.place) return;
+      this.#nodes.release(tracked.place.row, tracked.place.resident);
+      tracked.place = undefined;
       this.#queue.retry(pod);
       this.#planTurn();
     });
@@ -261,6 +306,12 @@ export class Scheduler implements ControlLoop {
     const condition = cached?.value.status?.conditions?.find((c) => c.type === "PodScheduled");
     return condition?.status === "False" ? condition.message : undefined;
   }
+}
+
+/** Whether nothing changed that the scheduler looks at; status is what changes most. */
+function isSame({ generation, place, selectable }: TrackedPod, { metadata, spec }: Pod, isLeaving: boolean): boolean {
+  if (metadata?.generation === undefined || generation !== metadata.generation || place?.row.name !== spec?.nodeName) return false;
+  return (place?.resident.isLeaving ?? false) === isLeaving && sameLabels(selectable.labels, metadata.labels ?? {});
 }
 
 function wantsNode(pod: Pod): boolean {

@@ -122,6 +122,12 @@ function schedulingHint(reasons: readonly string[]): string {
     return `it asks for more ${short.replace("Insufficient ", "")} than any fitting node has left; ask for less (resources.requests), or make room: "tsctl describe nodes"`;
   if (has("unschedulable") !== undefined) return 'a node takes no new pods: "tsctl uncordon NODE"';
   if (has("taint") !== undefined) return "nodes are tainted: tolerate the taint (tolerations), or take it away";
+  if (has("pod anti-affinity") !== undefined)
+    return "pods keep each other away (podAntiAffinity): add nodes, or prefer distance instead of requiring it";
+  if (has("pod affinity") !== undefined)
+    return 'no pod that it wants to be near is where it may go (podAffinity): "tsctl get pods -o wide --show-labels"';
+  if (has("spread") !== undefined)
+    return 'its domains would be uneven (topologySpreadConstraints): make room in the emptier ones, or allow more skew; "tsctl get nodes --show-labels"';
   if (has("affinity") !== undefined || has("selector") !== undefined)
     return 'no node has the labels that it wants (nodeSelector, affinity): "tsctl get nodes --show-labels"';
   return '"tsctl get nodes" shows whether there are any that are ready';

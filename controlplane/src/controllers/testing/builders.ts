@@ -1,4 +1,13 @@
-import type { Container, Node, NodeSelectorRequirement, Pod, Taint, Toleration } from "@tessera/proto";
+import type {
+  Container,
+  Node,
+  NodeSelectorRequirement,
+  Pod,
+  PodAffinityTerm,
+  Taint,
+  Toleration,
+  TopologySpreadConstraint,
+} from "@tessera/proto";
 
 /** A pod that says only what a test is about: `pod("a").cpu("500m").tolerates("x").build()`. */
 export function pod(name: string, namespace = "default"): PodBuilder {
@@ -57,7 +66,10 @@ export class PodBuilder {
     const nodeAffinity = this.#pod.spec.affinity?.nodeAffinity;
     const terms = nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
     const required = { nodeSelectorTerms: [...terms, { matchExpressions }] };
-    this.#pod.spec.affinity = { nodeAffinity: { ...nodeAffinity, requiredDuringSchedulingIgnoredDuringExecution: required } };
+    this.#pod.spec.affinity = {
+      ...this.#pod.spec.affinity,
+      nodeAffinity: { ...nodeAffinity, requiredDuringSchedulingIgnoredDuringExecution: required },
+    };
     return this;
   }
 
@@ -67,7 +79,51 @@ export class PodBuilder {
       ...(nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []),
       { weight, preference: { matchExpressions } },
     ];
-    this.#pod.spec.affinity = { nodeAffinity: { ...nodeAffinity, preferredDuringSchedulingIgnoredDuringExecution: preferred } };
+    this.#pod.spec.affinity = {
+      ...this.#pod.spec.affinity,
+      nodeAffinity: { ...nodeAffinity, preferredDuringSchedulingIgnoredDuringExecution: preferred },
+    };
+    return this;
+  }
+
+  label(key: string, value: string): this {
+    this.#pod.metadata.labels = { ...this.#pod.metadata.labels, [key]: value };
+    return this;
+  }
+
+  /** Required affinity; called again: a further term. */
+  near(term: PodAffinityTerm): this {
+    return this.#addPodTerms("podAffinity", "requiredDuringSchedulingIgnoredDuringExecution", term);
+  }
+
+  /** Required anti-affinity; called again: a further term. */
+  awayFrom(term: PodAffinityTerm): this {
+    return this.#addPodTerms("podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution", term);
+  }
+
+  prefersNear(weight: number, podAffinityTerm: PodAffinityTerm): this {
+    return this.#addPodTerms("podAffinity", "preferredDuringSchedulingIgnoredDuringExecution", { weight, podAffinityTerm });
+  }
+
+  prefersAwayFrom(weight: number, podAffinityTerm: PodAffinityTerm): this {
+    return this.#addPodTerms("podAntiAffinity", "preferredDuringSchedulingIgnoredDuringExecution", { weight, podAffinityTerm });
+  }
+
+  spreads(constraint: TopologySpreadConstraint): this {
+    this.#pod.spec.topologySpreadConstraints = [...(this.#pod.spec.topologySpreadConstraints ?? []), constraint];
+    return this;
+  }
+
+  #addPodTerms(field: "podAffinity" | "podAntiAffinity", strictness: string, term: object): this {
+    const { affinity } = this.#pod.spec;
+    const known: Readonly<Record<string, readonly object[] | undefined>> = { ...affinity?.[field] };
+    this.#pod.spec.affinity = { ...affinity, [field]: { ...known, [strictness]: [...(known[strictness] ?? []), term] } };
+    return this;
+  }
+
+  /** It is being deleted. */
+  leaving(): this {
+    this.#pod.metadata.deletionTimestamp = "2030-01-01T00:00:00Z";
     return this;
   }
 

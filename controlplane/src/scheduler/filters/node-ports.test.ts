@@ -24,8 +24,9 @@ test("every address collides with 0.0.0.0, two addresses do not collide", () => 
 
 test("a port is free again when its pod has gone", () => {
   const table = new BenchTable([node("n")]);
-  const row = table.nodes.take("n", table.shape(pod("web").hostPort(80)));
+  const web = table.resident(pod("web").hostPort(80));
+  const row = table.nodes.take("n", web);
   assert.deepEqual(table.shortages(nodePorts, pod("p").hostPort(80)), { n: taken });
-  table.nodes.release(row, table.shape(pod("web").hostPort(80)));
+  table.nodes.release(row, web);
   assert.deepEqual(table.shortages(nodePorts, pod("p").hostPort(80)), { n: [] });
 });

@@ -1,7 +1,8 @@
-import type { NodeBuilder, PodBuilder } from "../../controllers/testing/builders.ts";
-import { NodeRow, NodeTable } from "../node-table.ts";
+import { type NodeBuilder, node, type PodBuilder } from "../../controllers/testing/builders.ts";
+import { NodeRow, NodeTable, type Resident } from "../node-table.ts";
+import { isClosed } from "../peers/barriers.ts";
 import { Placer } from "../placer.ts";
-import type { CapacityFilter, CapacityScore, Policy, StaticFilter } from "../plugin.ts";
+import type { CapacityFilter, CapacityScore, PeerFilter, PeerScore, Policy, StaticFilter } from "../plugin.ts";
 import { type PodShape, ShapeCatalog } from "../pod-shape.ts";
 import { defaultPolicy } from "../policy.ts";
 
@@ -18,12 +19,26 @@ export class BenchTable {
   }
 
   shape(pod: PodBuilder): PodShape {
-    return this.shapes.acquire(pod.build().spec ?? {});
+    const { spec = {}, metadata } = pod.build();
+    return this.shapes.acquire(spec, metadata?.namespace ?? "");
+  }
+
+  /** The pod as its node would count it. */
+  resident(pod: PodBuilder): Resident {
+    const { metadata: { namespace = "", name = "", labels, deletionTimestamp } = {} } = pod.build();
+    const selectable = this.nodes.peers.acquirePod(namespace, labels);
+    return { namespace, name, shape: this.shape(pod), selectable, isLeaving: deletionTimestamp !== undefined };
   }
 
   /** Counts a pod on a node. */
   run(pod: PodBuilder, nodeName: string): this {
-    this.nodes.take(nodeName, this.shape(pod));
+    this.nodes.take(nodeName, this.resident(pod));
+    return this;
+  }
+
+  /** Tells a node to take no new pods. */
+  cordon(nodeName: string): this {
+    this.nodes.setNode(node(nodeName).cordoned().build());
     return this;
   }
 
@@ -38,7 +53,8 @@ export class BenchTable {
   }
 
   #ask(placer: Placer, pod: PodBuilder): string {
-    const answer = placer.place(this.shape(pod));
+    const { shape, selectable } = this.resident(pod);
+    const answer = placer.place(shape, selectable.kin);
     return answer instanceof NodeRow ? answer.name : answer.message;
   }
 
@@ -46,6 +62,22 @@ export class BenchTable {
   refusals(filter: StaticFilter, pod: PodBuilder): Record<string, string | undefined> {
     const { constraints } = this.shape(pod);
     return Object.fromEntries(this.nodes.rows.map((row) => [row.name, filter.refuses(constraints, row)]));
+  }
+
+  /** Nodes that a rule about other pods leaves to the pod. */
+  allowed(filter: PeerFilter, pod: PodBuilder): string[] {
+    const { shape, selectable } = this.resident(pod);
+    const barriers = filter.barriers(shape, selectable.kin, this.nodes);
+    return this.nodes.rows.filter(({ index }) => !barriers.some((barrier) => isClosed(barrier, index))).map(({ name }) => name);
+  }
+
+  /** What a score that compares nodes by their pods gives each of them. */
+  peerScores(score: PeerScore, pod: PodBuilder): Record<string, number> {
+    const { shape, selectable } = this.resident(pod);
+    const candidates = Int32Array.from(this.nodes.rows, (row) => row.index);
+    const totals = new Float64Array(candidates.length);
+    score.add(shape, selectable.kin, this.nodes, candidates, candidates.length, totals);
+    return Object.fromEntries(this.nodes.rows.map((row, i) => [row.name, Math.round(totals[i] ?? 0)]));
   }
 
   /** What a capacity filter says of each node; checks that its two ways of judging agree. */

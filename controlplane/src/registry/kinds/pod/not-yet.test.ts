@@ -9,14 +9,11 @@ test("a pod that wishes only what there is is told nothing", () => {
   const ports = [{ containerPort: 80 }];
   const appArmorProfile = { type: "Unconfined" };
   assert.deepEqual(paths({ priorityClassName: "system-node-critical", securityContext: { appArmorProfile } }), []);
-  assert.deepEqual(paths({ affinity: { nodeAffinity: {} }, topologySpreadConstraints: [], containers: [{ name: "a", ports }] }), []);
+  assert.deepEqual(paths({ containers: [{ name: "a", ports }] }), []);
 });
 
 test("wishes that nothing acts on are told with their place", () => {
   const spec: PodSpec = {
-    affinity: { podAffinity: {}, podAntiAffinity: {} },
-    topologySpreadConstraints: [{ maxSkew: 1, topologyKey: "zone", whenUnsatisfiable: "DoNotSchedule" }],
-    runtimeClassName: "other",
     schedulingGroup: { podGroupName: "all" },
     resources: { limits: { cpu: "1" } },
     priorityClassName: "important",
@@ -28,10 +25,6 @@ test("wishes that nothing acts on are told with their place", () => {
     initContainers: [{ name: "c", ports: [{ containerPort: 82, hostPort: 8082 }] }],
   };
   assert.deepEqual(paths(spec), [
-    "spec.affinity.podAffinity",
-    "spec.affinity.podAntiAffinity",
-    "spec.topologySpreadConstraints",
-    "spec.runtimeClassName",
     "spec.securityContext.seLinuxOptions",
     "spec.schedulingGroup",
     "spec.resources",

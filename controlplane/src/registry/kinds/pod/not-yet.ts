@@ -6,12 +6,8 @@ import { knownPriorities } from "./defaults.ts";
  * silently not granted is found out late.
  */
 export function unheededWishes({ spec = {} }: Pod): string[] {
-  const { affinity, topologySpreadConstraints = [], runtimeClassName, hostNetwork, containers = [], initContainers = [] } = spec;
+  const { hostNetwork, containers = [], initContainers = [] } = spec;
   const wishes: string[] = [];
-  for (const field of ["podAffinity", "podAntiAffinity"] as const)
-    if (affinity?.[field] !== undefined) wishes.push(`spec.affinity.${field}: the scheduler does not look at other pods yet`);
-  if (topologySpreadConstraints.length > 0) wishes.push("spec.topologySpreadConstraints: the scheduler does not spread pods by rules yet");
-  if (runtimeClassName) wishes.push("spec.runtimeClassName: there is one runtime yet, which is used for all pods");
   wishes.push(...unheededOfPod(spec), ...unheededOfContainers({ containers, initContainers }));
   if (hostNetwork) return wishes;
   for (const [list, members] of Object.entries({ containers, initContainers })) {

@@ -5,6 +5,7 @@ import { plainStrategy } from "../../strategy.ts";
 import { podColumns } from "./columns.ts";
 import { defaultPodSpec, qosClass } from "./defaults.ts";
 import { forbidEphemeralContainers, takeEphemeralContainers, validateEphemeralContainers } from "./ephemeral-containers.ts";
+import { keepLabelKeys, mergeLabelKeys } from "./label-keys.ts";
 import { unheededWishes } from "./not-yet.ts";
 import { gatedConditions } from "./scheduling-gates.ts";
 import { keepTokenMount } from "./token-mount.ts";
@@ -52,6 +53,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
     prepareForCreate(pod) {
       pod.spec ??= {};
       defaultPodSpec(pod.spec);
+      mergeLabelKeys(pod);
       pod.status = { phase: "Pending", ...gatedConditions(pod) };
     },
     validate(pod) {
@@ -67,6 +69,7 @@ export const podDefinition: ResourceDefinition<Pod> = {
       next.spec.serviceAccountName ||= current.spec?.serviceAccountName;
       if (current.spec?.imagePullSecrets !== undefined) next.spec.imagePullSecrets ??= current.spec.imagePullSecrets;
       keepTokenMount(next.spec, current.spec ?? {});
+      keepLabelKeys(next.spec, current.spec ?? {});
       defaultPodSpec(next.spec);
       next.status = current.status;
     },

@@ -1,13 +1,15 @@
 import type {
   Affinity,
+  LabelSelector,
   NodeSelectorRequirement,
   NodeSelectorTerm,
   PodAffinityTerm,
   Toleration,
   TopologySpreadConstraint,
 } from "@tessera/proto";
-import { type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
+import { duplicate, type Fault, forbidden, invalid, notSupported, required } from "../../faults.ts";
 import { checkDnsLabel, checkLabelValue, checkQualifiedName } from "../../names.ts";
+import { validateLabels } from "../../object-meta.ts";
 
 const operators = ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];
 
@@ -121,6 +123,39 @@ function validatePodTerm(term: PodAffinityTerm, path: string): Fault[] {
     const fault = checkDnsLabel(namespace);
     if (fault !== undefined) faults.push(invalid(`${path}.namespaces[${index}]`, namespace, fault));
   }
+  faults.push(...validateSelector(term.labelSelector, `${path}.labelSelector`));
+  faults.push(...validateSelector(term.namespaceSelector, `${path}.namespaceSelector`));
+  faults.push(...validateLabelKeys(term, path));
+  return faults;
+}
+
+function validateSelector({ matchLabels, matchExpressions = [] }: LabelSelector = {}, path: string): Fault[] {
+  return [
+    ...validateLabels(matchLabels, `${path}.matchLabels`),
+    ...matchExpressions.flatMap((requirement, index) => validateRequirement(requirement, `${path}.matchExpressions[${index}]`)),
+  ];
+}
+
+/** What KEP-3633 and KEP-3243 ask of keys that are merged into the selector; by now they are. */
+function validateLabelKeys({ labelSelector, matchLabelKeys = [], mismatchLabelKeys = [] }: PodAffinityTerm, path: string): Fault[] {
+  const faults: Fault[] = [];
+  for (const [field, keys] of Object.entries({ matchLabelKeys, mismatchLabelKeys })) {
+    if (keys.length > 0 && labelSelector === undefined)
+      faults.push(forbidden(`${path}.${field}`, "must not be specified when labelSelector is not set"));
+    for (const [index, key] of keys.entries()) {
+      const fault = checkQualifiedName(key);
+      if (fault !== undefined) faults.push(invalid(`${path}.${field}[${index}]`, key, fault));
+    }
+  }
+  const { matchLabels = {}, matchExpressions = [] } = labelSelector ?? {};
+  const selected = [...Object.keys(matchLabels), ...matchExpressions.map(({ key }) => key)];
+  for (const [index, key] of matchLabelKeys.entries()) {
+    const at = `${path}.matchLabelKeys[${index}]`;
+    if (mismatchLabelKeys.includes(key)) faults.push(invalid(at, key, "exists in both matchLabelKeys and mismatchLabelKeys"));
+    // The requirement that was merged is one.
+    if (selected.filter((each) => each === key).length > 1)
+      faults.push(invalid(at, key, "exists in both matchLabelKeys and labelSelector"));
+  }
   return faults;
 }
 
@@ -132,6 +167,12 @@ export function validateTopologySpread(constraints: readonly TopologySpreadConst
     if (!constraint.topologyKey) faults.push(required(`${path}.topologyKey`, "can not be empty"));
     if (constraint.minDomains !== undefined && constraint.minDomains <= 0)
       faults.push(invalid(`${path}.minDomains`, constraint.minDomains, "must be greater than zero"));
+    if (constraint.minDomains !== undefined && constraint.whenUnsatisfiable === "ScheduleAnyway")
+      faults.push(invalid(`${path}.minDomains`, constraint.minDomains, "can only be set with whenUnsatisfiable DoNotSchedule"));
+    const { topologyKey, whenUnsatisfiable } = constraint;
+    if (constraints.slice(0, index).some((other) => other.topologyKey === topologyKey && other.whenUnsatisfiable === whenUnsatisfiable))
+      faults.push(duplicate(`${path}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${whenUnsatisfiable}}`));
+    faults.push(...validateSelector(constraint.labelSelector, `${path}.labelSelector`), ...validateLabelKeys(constraint, path));
     return faults;
   });
 }

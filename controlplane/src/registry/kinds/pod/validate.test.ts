@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { Container, PodSpec } from "@tessera/proto";
+import type { Container, PodAffinityTerm, PodSpec, TopologySpreadConstraint } from "@tessera/proto";
 import { validatePod } from "./validate.ts";
 
 const web: Container = { name: "web", image: "web:1" };
@@ -11,6 +11,15 @@ function faultsOf(spec: PodSpec): string[] {
 }
 
 const container = (change: Container): PodSpec => ({ containers: [{ ...web, ...change }] });
+const spread = (change: TopologySpreadConstraint): TopologySpreadConstraint => ({
+  maxSkew: 1,
+  topologyKey: "zone",
+  whenUnsatisfiable: "DoNotSchedule",
+  ...change,
+});
+const awayFrom = (term: PodAffinityTerm): PodSpec => ({
+  affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: "zone", ...term }] } },
+});
 const probe = { httpGet: { path: "/", port: 80 } };
 
 /** What is wrong with the annotation that asks for an init, on a pod of the containers "web" and, before it, "setup". */
@@ -334,6 +343,41 @@ const rows: { [sentence: string]: [spec: PodSpec, fault: string | RegExp] } = {
   "another hostname fits the kernel": [{ hostnameOverride: `a.${"b".repeat(63)}` }, /must be no more than 64 characters/],
   "the node's network comes with the node's hostname": [{ hostnameOverride: "a", hostNetwork: true }, /^spec\.hostnameOverride: Forbidden/],
   "another hostname has no domain of the pod's": [{ hostnameOverride: "a", setHostnameAsFQDN: true }, /^spec\.hostnameOverride: Forbidden/],
+  "pods are selected by labels": [
+    awayFrom({ labelSelector: { matchExpressions: [{ key: "app", operator: "In" }] } }),
+    /\[0\]\.labelSelector\.matchExpressions\[0\]\.values: Required value/,
+  ],
+  "namespaces are selected by labels": [
+    awayFrom({ namespaceSelector: { matchLabels: { team: "a b" } } }),
+    /\[0\]\.namespaceSelector\.matchLabels: Invalid value: "a b"/,
+  ],
+  "keys need a selector to be part of": [
+    awayFrom({ matchLabelKeys: ["app"] }),
+    /\[0\]\.matchLabelKeys: Forbidden: must not be specified when labelSelector is not set/,
+  ],
+  "a key is matched or mismatched": [
+    awayFrom({ labelSelector: {}, matchLabelKeys: ["app"], mismatchLabelKeys: ["app"] }),
+    /\[0\]\.matchLabelKeys\[0\]: Invalid value: "app": exists in both matchLabelKeys and mismatchLabelKeys/,
+  ],
+  "a key is selected once": [
+    awayFrom({
+      labelSelector: { matchLabels: { app: "web" }, matchExpressions: [{ key: "app", operator: "In", values: ["web"] }] },
+      matchLabelKeys: ["app"],
+    }),
+    /\[0\]\.matchLabelKeys\[0\]: Invalid value: "app": exists in both matchLabelKeys and labelSelector/,
+  ],
+  "a topology is spread over once in each way": [
+    { topologySpreadConstraints: [spread({}), spread({ whenUnsatisfiable: "ScheduleAnyway" }), spread({ maxSkew: 2 })] },
+    'spec.topologySpreadConstraints[2].{topologyKey, whenUnsatisfiable}: Duplicate value: "{zone, DoNotSchedule}"',
+  ],
+  "a minimum of domains is for those that insist": [
+    { topologySpreadConstraints: [spread({ whenUnsatisfiable: "ScheduleAnyway", minDomains: 2 })] },
+    /\[0\]\.minDomains: Invalid value: 2: can only be set with whenUnsatisfiable DoNotSchedule/,
+  ],
+  "constraints select by labels": [
+    { topologySpreadConstraints: [spread({ labelSelector: { matchLabels: { "a b": "c" } } })] },
+    /\[0\]\.labelSelector\.matchLabels: Invalid value: "a b"/,
+  ],
   "DNS None needs a server": [{ dnsPolicy: "None" }, /^spec\.dnsConfig\.nameservers: Required value/],
   "user ids are ids": [{ securityContext: { runAsUser: -1 } }, /^spec\.securityContext\.runAsUser: Invalid value: -1/],
   "a privileged container cannot forbid escalation": [
