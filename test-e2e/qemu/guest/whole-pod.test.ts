@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import type { ContainerStatus, PodSpec } from "@tessera/proto";
+import type { ContainerStatus, NodeStatus, PodSpec } from "@tessera/proto";
 import { until } from "../../../agent/src/pod/testing/harness.ts";
 import { deleted, pod } from "../../../agent/src/pod/testing/pod-builder.ts";
 import { collect } from "../../../agent/src/session/fake-control-plane.ts";
@@ -18,6 +18,8 @@ let node: NativeNode;
 before(async () => {
   mkdirSync(service, { recursive: true });
   writeFileSync(`${service}/cgroup.procs`, String(process.pid));
+  // An agent counts the pages that are there when it starts.
+  writeFileSync("/proc/sys/vm/nr_hugepages", "8");
   node = await NativeNode.make();
   await node.startAgent();
 });
@@ -58,6 +60,15 @@ async function logOf(name: string): Promise<string> {
   return (await collect(await node.controlPlane.open({ $case: "log", value: request }))).stdout;
 }
 
+/** Waits until that is the container's whole log: it has started before it has said anything. */
+async function logs(name: string, text: string): Promise<void> {
+  await until(
+    async () => (await logOf(name)) === text,
+    () => logOf(name),
+    patienceMs,
+  );
+}
+
 async function exec(name: string, ...command: string[]): Promise<string> {
   const request = { podUid: `uid-${name}`, container: "main", command, stdin: false, stdout: true, stderr: true, tty: false };
   return (await collect(await node.controlPlane.open({ $case: "exec", value: request }))).stdout;
@@ -75,7 +86,7 @@ test("a pod runs with the limits that it asked for, is reached, and outlives its
   assign("limited", script, { cpu: "500m", memory: "64Mi" }, { "tessera.dev/ulimits": "nofile=77" });
   await reaches("limited", ({ ready }) => ready === true);
   const before = main("limited");
-  assert.equal(await logOf("limited"), "67108864\n0\n50000 100000\n77\n");
+  await logs("limited", "67108864\n0\n50000 100000\n77\n");
   assert.equal(await exec("limited", "sh", "-c", "cat /proc/self/cgroup; ulimit -n"), "0::/\n77\n");
   const [cgroup = ""] = podCgroups();
   assert.equal(readFileSync(`${cgroup}/memory.max`, "utf8"), "67108864\n");
@@ -96,6 +107,52 @@ test("a container over its memory limit is told as OOMKilled", async () => {
   const { reason, exitCode } = main("hungry")?.state?.terminated ?? {};
   assert.deepEqual({ reason, exitCode }, { reason: "OOMKilled", exitCode: 137 });
   await remove("hungry");
+});
+
+test("a pod has the huge pages of its limits, also as a volume, and the node counts them", async () => {
+  const capacity = () => node.controlPlane.of("hello").map(({ nodeStatus }) => (JSON.parse(nodeStatus.toString()) as NodeStatus).capacity);
+  assert.equal(capacity().at(-1)?.["hugepages-2Mi"], "16Mi");
+  const limits = { "hugepages-2Mi": "4Mi", memory: "64Mi" };
+  const script = [
+    "cat /sys/fs/cgroup/hugetlb.2MB.max",
+    "grep -o ' /pages hugetlbfs rw' /proc/mounts",
+    "/probe/hugepages 2",
+    "/probe/hugepages 3 2>/dev/null || echo refused",
+    "exec sleep 100000",
+  ].join("; ");
+  const spec: PodSpec = {
+    restartPolicy: "Never",
+    volumes: [
+      { name: "pages", emptyDir: { medium: "HugePages" } },
+      { name: "probe", hostPath: { path: "/tessera/runtime-native/build/probe", type: "Directory" } },
+    ],
+    containers: [
+      {
+        name: "main",
+        image: IMAGE,
+        command: ["sh", "-c", script],
+        resources: { limits, requests: limits },
+        volumeMounts: [
+          { name: "pages", mountPath: "/pages" },
+          { name: "probe", mountPath: "/probe", readOnly: true },
+        ],
+      },
+    ],
+  };
+  node.controlPlane.assign(pod("paged", spec));
+  await reaches("paged", ({ ready }) => ready === true);
+  await logs("paged", "4194304\n /pages hugetlbfs rw\n2\nrefused\n");
+  // What it may have is promised to it, whether it uses it or not.
+  assign("greedy", "true", { "hugepages-2Mi": "14Mi" });
+  await until(
+    () => status("greedy")?.phase === "Failed",
+    () => node.statuses("uid-greedy"),
+    patienceMs,
+  );
+  assert.equal(status("greedy")?.reason, "OutOfhugepages-2Mi");
+  assert.match(status("greedy")?.message ?? "", /requested: 14680064, used: 4194304, capacity: 16777216$/);
+  await remove("greedy");
+  await remove("paged");
 });
 
 test("a pod stands still while its annotation says so", async () => {

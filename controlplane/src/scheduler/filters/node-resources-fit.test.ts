@@ -30,6 +30,17 @@ test("ephemeral storage and extended resources count, a node without them has no
   });
 });
 
+test("huge pages count by their size", () => {
+  const table = new BenchTable([node("none").has("hugepages-2Mi", "0"), node("some").has("hugepages-2Mi", "16Mi")]);
+  table.run(pod("a").requests("hugepages-2Mi", "4Mi"), "some");
+  assert.deepEqual(table.shortages(nodeResourcesFit, pod("p").requests("hugepages-2Mi", "12Mi")), {
+    none: ["Insufficient hugepages-2Mi"],
+    some: [],
+  });
+  assert.deepEqual(table.shortages(nodeResourcesFit, pod("p").requests("hugepages-2Mi", "14Mi")).some, ["Insufficient hugepages-2Mi"]);
+  assert.deepEqual(table.shortages(nodeResourcesFit, pod("p").requests("hugepages-1Gi", "1Gi")).some, ["Insufficient hugepages-1Gi"]);
+});
+
 test("a node that shrank below its pods takes no more", () => {
   const table = new BenchTable([node("n").cpu("2")]).run(pod("a").cpu("2"), "n");
   table.nodes.setNode(node("n").cpu("1").build());
