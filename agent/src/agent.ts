@@ -130,7 +130,7 @@ export class Agent {
         ),
     });
     const onImages = (names: readonly string[]) => this.#imagesLoaded(names);
-    this.#streams = new Streams({ pods: this.#pods, runtime, images, outbox: this.#outbox, log, onImages });
+    this.#streams = new Streams({ pods: this.#pods, runtime, images, outbox: this.#outbox, clock, log, onImages });
     this.#usage = new UsageSampler({
       runtime,
       running: () => runningContainers(this.#pods.all()),

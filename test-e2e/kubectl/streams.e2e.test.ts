@@ -53,13 +53,26 @@ scenario("kubectl debug puts a container with a terminal into a running pod", as
   });
 });
 
+scenario("kubectl debug runs a script from a pipe to its end", async (cluster) => {
+  await cluster.apply(shellPod("broken", "exec sleep 1000"));
+  await cluster.waitReady("broken");
+  const debug = ["debug", "-i", "broken", "-c", "script", "--profile=general", `--image=${exampleImage}`, "--quiet"];
+  const { code, stdout, stderr } = await cluster.kubectl([...debug, "--", "sh"], { input: "echo first; sleep 2\necho last; exit 4\n" });
+  assert.equal(stdout, "first\nlast\n", `exit code ${code}: ${stderr}`);
+  await until("its end is in the pod's status", async () => {
+    const [script] = (await cluster.getPod("broken")).status.ephemeralContainerStatuses ?? [];
+    return script?.state.terminated?.exitCode === 4 ? true : undefined;
+  });
+});
+
 for (const program of programs) {
   scenario(`${program} attach joins a container's own process and leaves it running`, async (cluster) => {
-    await cluster.apply(shellPod("asks", "while read line; do echo got $line; done", { container: { stdin: true } }));
+    await cluster.apply(shellPod("asks", "while read line; do sleep 0.3; echo got $line; done", { container: { stdin: true } }));
     await cluster.waitReady("asks");
     for (const word of ["one", "two"]) {
-      const { code, stderr } = await cluster[program](["attach", "-i", "asks"], { input: `${word}\n` });
+      const { code, stdout, stderr } = await cluster[program](["attach", "-i", "asks"], { input: `${word}\n` });
       assert.equal(code, 0, stderr);
+      assert.equal(stdout, `got ${word}\n`, "the answer is heard although the client's stdin has ended");
     }
     await until("both words are in the log", async () => {
       const log = await cluster.kubectlOk(["logs", "asks"]);

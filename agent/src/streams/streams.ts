@@ -2,6 +2,7 @@ import { type StatusReason, TesseraError } from "@tessera/proto";
 import type { AttachRequest, OpenStream } from "@tessera/proto/node";
 import { type Runtime, RuntimeError } from "@tessera/runtime-native";
 import type { Logger } from "pino";
+import type { Clock } from "../clock.ts";
 import { usedImages } from "../disk/pods-on-disk.ts";
 import type { ImageRemoval, ImageStore } from "../images/index.ts";
 import { type Pods, requirePod } from "../pod/pods.ts";
@@ -23,6 +24,7 @@ export interface StreamsDependencies {
   readonly runtime: Pick<Runtime, "exec" | "attach" | "connect">;
   readonly images: Pick<ImageStore & ImageRemoval, "load" | "resolve" | "remove" | "stored">;
   readonly outbox: Pick<Outbox, "refuse">;
+  readonly clock: Clock;
   readonly log: Logger;
   /** Images came to the node, or went. */
   readonly onImages: (names: readonly string[]) => void;
@@ -65,7 +67,7 @@ export class Streams {
   }
 
   async #prepare(request: OpenStream["request"]): Promise<Serve> {
-    const { pods, runtime, images, onImages } = this.#deps;
+    const { pods, runtime, images, clock, onImages } = this.#deps;
     switch (request?.$case) {
       case "exec": {
         const target = await this.#execTarget(request.value.podUid, request.value.container);
@@ -83,7 +85,7 @@ export class Streams {
       }
       case "attach": {
         const target = this.#attachTarget(request.value);
-        return (peer) => serveAttach(runtime, target, request.value, peer);
+        return (peer) => serveAttach({ runtime, clock }, target, request.value, peer);
       }
       case "portForward": {
         const { podUid, port } = request.value;
@@ -104,7 +106,7 @@ export class Streams {
   #attachTarget(request: AttachRequest): AttachTarget {
     const { container, id } = this.#runningContainer(request.podUid, request.container);
     const { stdin = false, stdinOnce = false, tty = false } = container.spec;
-    return { sandbox: request.podUid, container: id, stdin, stdinOnce, tty };
+    return { sandbox: request.podUid, container: id, stdin, stdinOnce, tty, isEphemeral: container.kind === "ephemeral" };
   }
 
   #runningContainer(uid: string, wantedName: string): { worker: PodWorker; container: WantedContainer; id: string } {
