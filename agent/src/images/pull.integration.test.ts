@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import test, { after, before, type TestContext } from "node:test";
@@ -9,6 +9,7 @@ import { zstdCompressSync } from "node:zlib";
 import type { StatusReason } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary } from "@tessera/runtime-native";
 import type { RegistryCredentials } from "./credentials.ts";
+import type { LocalImage } from "./image-store.ts";
 import { LocalImageStore } from "./local-image-store.ts";
 import type { RegistrySettings } from "./registry-http.ts";
 import { makePki, type TestPki } from "./testing/certificates.ts";
@@ -256,9 +257,9 @@ test("what the node has is not fetched again; a moved tag is followed", async (t
   );
 });
 
-test("a layer that other tools made is taken: umoci's image, pushed by skopeo", async (t) => {
-  const layout = join(folder, "layout");
-  const source = join(folder, "source");
+/** The image of umoci's making at ${layout}:1, whose second layer hides what the first has at /etc/sub. */
+async function foreignLayout(layout: string): Promise<void> {
+  const source = `${layout}-source`;
   mkdirSync(join(source, "sub"), { recursive: true });
   writeFileSync(join(source, "sub/file"), "from umoci");
   await run("umoci", ["init", "--layout", layout]);
@@ -266,6 +267,19 @@ test("a layer that other tools made is taken: umoci's image, pushed by skopeo", 
   await run("umoci", ["insert", "--image", `${layout}:1`, source, "/etc"]);
   await run("umoci", ["insert", "--image", `${layout}:1`, "--whiteout", "/etc/sub"]);
   await run("umoci", ["config", "--image", `${layout}:1`, "--config.cmd", "/etc/run", "--architecture", "amd64"]);
+}
+
+async function assertForeign(store: LocalImageStore, image: LocalImage | undefined): Promise<void> {
+  assert.ok(image);
+  assert.deepEqual(image.config.cmd, ["/etc/run"]);
+  const [upper = "", lower = ""] = await store.prepareRootfs(image);
+  assert.equal(readFileSync(join(lower, "etc/sub/file"), "utf8"), "from umoci");
+  assert.ok(existsSync(join(upper, "etc/sub")), "the whiteout");
+}
+
+test("a layer that other tools made is taken: umoci's image, pushed by skopeo", async (t) => {
+  const layout = join(folder, "layout");
+  await foreignLayout(layout);
   const store = await openStore(t);
   for (const [form, compression] of [
     ["oci", "gzip"],
@@ -275,11 +289,23 @@ test("a layer that other tools made is taken: umoci's image, pushed by skopeo", 
     const name = `${open.host}/foreign/${form}:${compression}`;
     const flags = ["--insecure-policy", "copy", "--dest-tls-verify=false", "--format", form, "--dest-compress-format", compression];
     await run("skopeo", [...flags, `oci:${layout}:1`, `docker://${name}`]);
-    const image = await store.pull(name, { signal: never });
-    assert.deepEqual(image.config.cmd, ["/etc/run"]);
-    const [upper = "", lower = ""] = await store.prepareRootfs(image);
-    assert.equal(readFileSync(join(lower, "etc/sub/file"), "utf8"), "from umoci");
-    assert.ok(existsSync(join(upper, "etc/sub")), "the whiteout");
+    await assertForeign(store, await store.pull(name, { signal: never }));
+  }
+});
+
+test("archives that other tools made are taken: skopeo's of either form, and a layout that tar packed", async (t) => {
+  const layout = join(folder, "archived");
+  await foreignLayout(layout);
+  const copy = (to: string) => run("skopeo", ["--insecure-policy", "copy", `oci:${layout}:1`, to]);
+  await copy(`oci-archive:${join(folder, "oci.tar")}:foreign/oci:1`);
+  await copy(`docker-archive:${join(folder, "docker.tar")}:foreign/docker:1`);
+  await copy(`oci:${join(folder, "named")}:foreign/layout:1`);
+  await run("tar", ["-C", join(folder, "named"), "-cf", join(folder, "layout.tar"), "."]);
+  for (const kind of ["oci", "docker", "layout"]) {
+    const store = await openStore(t);
+    const archive = createReadStream(join(folder, `${kind}.tar`));
+    assert.deepEqual(await store.load(archive, never), [`docker.io/foreign/${kind}:1`]);
+    await assertForeign(store, await store.resolve(`foreign/${kind}:1`));
   }
 });
 

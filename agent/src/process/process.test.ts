@@ -363,6 +363,16 @@ describe("the pod's own /etc files", () => {
     );
   });
 
+  it("resolve exactly as the node in the node's network, unless the pod says otherwise", () => {
+    assert.equal(podResolvConf(pod("a", { hostNetwork: true }), node), node);
+    const dnsConfig = { nameservers: ["198.51.100.1"] };
+    assert.match(podResolvConf(pod("a", { hostNetwork: true, dnsConfig }), node), /^nameserver 198\.51\.100\.1$/m);
+    const own = podResolvConf(pod("a", { hostNetwork: true, dnsPolicy: "None", dnsConfig }), node);
+    assert.equal(own, "nameserver 198.51.100.1\n");
+    for (const dnsPolicy of ["Default", "ClusterFirst", "ClusterFirstWithHostNet"])
+      assert.match(podResolvConf(pod("a", { dnsPolicy }), node), /^nameserver 192\.0\.2\.53$/m, dnsPolicy);
+  });
+
   it("name the pod and its aliases", () => {
     const object = pod("a", { hostname: "web", subdomain: "site", hostAliases: [{ ip: "192.0.2.9", hostnames: ["x", "y"] }] });
     const hosts = podHosts(object, { addresses: ["10.64.1.7"], nodeHosts: "" });

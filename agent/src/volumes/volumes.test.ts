@@ -106,7 +106,24 @@ describe("volumes", () => {
       [],
     );
     give("ConfigMap", { a: "1" });
-    await refused({ configMap: { name: "given", items: [{ key: "x", path: "x" }] } }, "NotFound", /configmap "given" has no key "x"/);
+    const items = [
+      { key: "x", path: "x" },
+      { key: "a", path: "there" },
+    ];
+    await refused({ configMap: { name: "given", items } }, "NotFound", /configmap "given" has no key "x"/);
+    await setUp({ configMap: { name: "given", items, optional: true } });
+    assert.deepEqual(
+      (await readdir(source)).filter((name) => !name.startsWith("..")),
+      ["there"],
+    );
+  });
+
+  it("show binary data beside text, byte for byte", async () => {
+    const bytes = Buffer.from([0, 255, 10, 128]);
+    const object = { metadata: { resourceVersion: "1" }, data: { text: "1" }, binaryData: { raw: bytes.toString("base64") } };
+    objects.set({ kind: "ConfigMap", namespace: "default", name: "given" }, object);
+    const { source } = await setUp({ configMap: { name: "given" } });
+    assert.deepEqual([await readFile(join(source, "raw")), await readFile(join(source, "text"), "utf8")], [bytes, "1"]);
   });
 
   it("are not written anew when the object is another version of the same content", async () => {
@@ -142,6 +159,8 @@ describe("volumes", () => {
     const { source } = await setUp({ projected: { sources } });
     assert.ok(hostFiles.mounted.has(source), "a Secret among the sources makes it a tmpfs");
     assert.equal(await readFile(join(source, "both"), "utf8"), "secret");
+    await setUp({ projected: { sources: sources.toReversed() } });
+    assert.equal(await readFile(join(source, "both"), "utf8"), "map", "of two files by one name the later source's is shown");
     assert.equal(await readFile(join(source, "labels"), "utf8"), 'app="web"');
     await refused(
       { projected: { sources: [{ clusterTrustBundle: { path: "ca" } }] } },
