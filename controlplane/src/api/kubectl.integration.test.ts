@@ -52,6 +52,15 @@ test("apply creates, then finds nothing to change, then changes", async () => {
   assert.equal(await kubectl("get", "pod", "applied", "-o", "jsonpath={.spec.containers[0].image}"), "example/web:2");
 });
 
+test("apply takes a List apart, for which it asks for the old OpenAPI", async () => {
+  const item = (name: string) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data: { a: "1" } });
+  const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: [item("listed-1"), item("listed-2")] });
+  for (const verdict of ["created", "unchanged"])
+    assert.equal(await apply(list), ["listed-1", "listed-2"].map((name) => `configmap/${name} ${verdict}\n`).join(""));
+  const old = await api.http.get("/openapi/v2");
+  assert.deepEqual([old.status, old.json.swagger], [200, "2.0"]);
+});
+
 test("apply removes what is no longer in the manifest", async () => {
   const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: pruned\ndata:\n  a: '1'\n  b: '2'\n";
   await apply(manifest);

@@ -19,6 +19,8 @@ export interface EmbeddedEtcdOptions {
   readonly log: Logger;
   /** Both sides of the client port; without it etcd listens in plain text (tests). The server certificate must name localhost. */
   readonly tls?: { readonly server: TlsFiles; readonly client: TlsFiles };
+  /** How large the database may grow, default 8 GiB, the most that etcd recommends; beyond it etcd only reads. */
+  readonly quotaBytes?: number;
   /** Writes are acknowledged before they are on disk: for tests and throw-away clusters. */
   readonly unsafeNoFsync?: boolean;
   /** Between TERM and KILL, also of a predecessor's process, default 5,000. */
@@ -130,7 +132,7 @@ function etcdFlags(options: EmbeddedEtcdOptions, { url, peerUrl }: Started): str
     // Well behind every watcher: etcd 3.4 can miss a deletion when a watch resumes just at the compacted revision (etcd-io/etcd#18089).
     "auto-compaction-mode": "periodic",
     "auto-compaction-retention": "10m",
-    "quota-backend-bytes": String(8 * 1024 ** 3),
+    "quota-backend-bytes": String(options.quotaBytes ?? 8 * 1024 ** 3),
     // Etcd 3.4 keeps this many entries in memory; later versions have this default too.
     "snapshot-count": "10000",
     // A cluster of one needs no patience with its leader: a restarted etcd serves after 0.15 s instead of 1.

@@ -34,9 +34,9 @@ export interface TestEtcd extends TestServer {
 export interface TestNats extends TestServer {}
 
 /** An etcd in a temporary folder on a free loopback port, without fsync. */
-export async function startTestEtcd(): Promise<TestEtcd> {
+export async function startTestEtcd(options: { readonly quotaBytes?: number } = {}): Promise<TestEtcd> {
   const dir = await mkdtemp(join(tmpdir(), "tessera-etcd-"));
-  const etcd = new EmbeddedEtcd({ dir, log: silent(), unsafeNoFsync: true });
+  const etcd = new EmbeddedEtcd({ ...options, dir, log: silent(), unsafeNoFsync: true });
   await etcd.start(AbortSignal.timeout(30_000));
   const { endpoints } = etcd;
   return {

@@ -237,14 +237,33 @@ function fragmentCollector(): (response: IWatchResponse) => EtcdEvent[] | undefi
   };
 }
 
+/**
+ * etcd's database is at its quota: nothing but reads goes on. The very write that goes beyond is answered with this as well, and
+ * applied none the less (etcd's quotaApplierV3), so whoever gets this has to look.
+ */
+export class FullDatabase extends TesseraError {
+  constructor(cause: Error) {
+    super(
+      "InternalError",
+      `etcd: ${cause.message}: nothing can be written until it is compacted, defragmented and told that its alarm is over (etcdctl compact, defrag, alarm disarm)`,
+      { cause },
+    );
+  }
+}
+
 /** etcd's limit of a request is 1.5 MiB unless it is told otherwise. */
 const largeRequestBytes = 1024 * 1024;
 
 /** etcd's and gRPC's errors by what they say about the request. */
 function toTesseraError(error: unknown, requestBytes = 0): TesseraError {
   if (error instanceof TesseraError) return error;
+  if (isFull(error)) return new FullDatabase(error);
   const message = `etcd: ${error instanceof Error ? error.message : String(error)}`;
   return new TesseraError(reasonOf(error, requestBytes), message, { cause: error });
+}
+
+function isFull(error: unknown): error is GRPCResourceExhastedError {
+  return error instanceof GRPCResourceExhastedError && error.message.includes("space exceeded");
 }
 
 function reasonOf(error: unknown, requestBytes: number): TesseraError["reason"] {

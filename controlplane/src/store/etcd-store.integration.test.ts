@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { TesseraError } from "@tessera/proto";
 import { startTestEtcd, type TestEtcd } from "../embedded/testing.ts";
-import { compact } from "./compaction.testing.ts";
+import { compact, makeRoom } from "./compaction.testing.ts";
 import { EtcdClient } from "./etcd-client.ts";
 import { EtcdStore } from "./etcd-store.ts";
 import { TcpProxy } from "./tcp-proxy.testing.ts";
@@ -230,4 +230,30 @@ describe("EtcdStore", () => {
     assert.deepEqual((await store.read("/failover/a"))?.value, bytes("x"));
     both.close();
   });
+});
+
+test("a full etcd refuses writes and says what to do, has none of those that it refused, and goes on when there is room", async () => {
+  await using etcd = await startTestEtcd({ quotaBytes: 4 << 20 });
+  const client = new EtcdClient(etcd.endpoints);
+  const store = new EtcdStore({ client });
+  const filler = (i: number) => Buffer.alloc(500_000, String(i));
+  let revision = await store.create("/full/a", filler(0));
+  const isFull = refusal("InternalError", /database space exceeded: nothing can be written until it is compacted/);
+  let last = 0;
+  const fill = async () => {
+    for (let i = 1; i < 50; i++) {
+      revision = await store.update("/full/a", filler(i), revision);
+      last = i;
+    }
+  };
+  await assert.rejects(fill(), isFull);
+  // etcd answers the write that is one too many with an error, and does it.
+  assert.deepEqual(await store.read("/full/a"), { key: "/full/a", value: filler(last), revision });
+  await assert.rejects(store.create("/full/b", bytes("small")), isFull);
+  assert.equal(await store.read("/full/b"), undefined);
+  await compact(etcd, revision / 2);
+  await makeRoom(etcd);
+  assert.ok((await store.create("/full/b", bytes("small"))) > revision);
+  await store.close();
+  client.close();
 });

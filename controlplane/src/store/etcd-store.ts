@@ -1,6 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { TesseraError } from "@tessera/proto";
-import { type ConditionalWrite, type EtcdClient, type EtcdKey, type EtcdRange, prefixEnd, type WriteResult } from "./etcd-client.ts";
+import {
+  type ConditionalWrite,
+  type EtcdClient,
+  type EtcdKey,
+  type EtcdRange,
+  FullDatabase,
+  prefixEnd,
+  type WriteResult,
+} from "./etcd-client.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { comparableRevision, etcdRevision, objectVersion, storeVersion } from "./revision.ts";
 import { plainValues, type ValueSealing } from "./sealing.ts";
@@ -112,6 +120,7 @@ export class EtcdStore implements Store {
         // A refusal after a doubtful attempt may be the work of that very attempt.
         if (result.done || inDoubt === undefined) return result;
       } catch (error) {
+        if (error instanceof FullDatabase) return await this.#lookAfter(write, deadline, error);
         if (isReason(error, "Timeout")) inDoubt = error;
         else if (!isReason(error, "ServiceUnavailable") || Date.now() + pause > deadline) throw inDoubt ?? error;
       }
@@ -124,6 +133,14 @@ export class EtcdStore implements Store {
       await delay(pause);
     }
     throw new TesseraError("Timeout", `${write.key}: etcd did not answer, the outcome of the write is unknown`, { cause: inDoubt });
+  }
+
+  /** What became of a write that may have happened and will not happen later. Throws the error if it did not. */
+  async #lookAfter(write: ConditionalWrite, deadline: number, error: TesseraError): Promise<WriteResult> {
+    const back = await this.#readBack(write, deadline, error);
+    if (back.happened) return { done: true, revision: back.revision };
+    if (back.stillPossible) throw error;
+    return { done: false, current: back.current };
   }
 
   async #readBack(write: ConditionalWrite, deadline: number, inDoubt: TesseraError): Promise<ReadBack> {
