@@ -12,7 +12,7 @@ export async function benchContainer(print: (figure: Figure) => void): Promise<v
   const crun = await findCrun();
   await RuntimeNode.with(async (node) => {
     const bundle = await makeBundle(crun, join(node.folder, "bundle"), node.image, `${node.meter.name}/crun`, ["/bin/true"]);
-    const state = ["--root", join(node.folder, "crun"), "--cgroup-manager", "cgroupfs"];
+    const state = ["--root", join(node.memory, "crun"), "--cgroup-manager", "cgroupfs"];
     const own: number[] = [];
     const runners: Readonly<Record<string, () => Promise<Round>>> = {
       tessera: async () => {

@@ -43,7 +43,7 @@ async function benchExecInAgent(print: (figure: Figure) => void): Promise<void> 
   const crun = await findCrun();
   await RuntimeNode.with(async (node) => {
     const bundle = await makeBundle(crun, join(node.folder, "bundle"), node.image, `${node.meter.name}/crun`, ["/bin/sleep", "100000"]);
-    const command = [crun, "--root", join(node.folder, "crun"), "--cgroup-manager", "cgroupfs"];
+    const command = [crun, "--root", join(node.memory, "crun"), "--cgroup-manager", "cgroupfs"];
     await runFloor(node.floor, node.meter, 1, ["run", ...command, "run", "--detach", "--bundle", bundle, "bench"]);
     let rounds: Map<string, Round[]>;
     try {

@@ -14,6 +14,8 @@ const nativeDir = resolve(import.meta.dirname, "../dist");
 
 export class RuntimeNode {
   readonly folder: string;
+  /** On a file system in memory, as /run of a machine is: ours and crun's state. */
+  readonly memory: string;
   /** Root folder of the containers: busybox. */
   readonly image: string;
   readonly floor: string;
@@ -21,8 +23,9 @@ export class RuntimeNode {
   readonly #child: ChildProcess;
   #underWay: Promise<unknown> = Promise.resolve();
 
-  private constructor(folder: string, image: string, floor: string, meter: CpuMeter, child: ChildProcess) {
+  private constructor(folder: string, memory: string, image: string, floor: string, meter: CpuMeter, child: ChildProcess) {
     this.folder = folder;
+    this.memory = memory;
     this.image = image;
     this.floor = floor;
     this.meter = meter;
@@ -31,26 +34,27 @@ export class RuntimeNode {
 
   static async with(body: (node: RuntimeNode) => Promise<void>): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), "tessera-bench-"));
+    const memory = mkdtempSync("/dev/shm/tessera-bench-");
     const meter = new CpuMeter(`tessera-bench-${process.pid}`);
     let node: RuntimeNode | undefined;
     const remove = async () => {
       if (node !== undefined) await node.#close();
       await meter.killAll();
       meter.remove();
-      rmSync(folder, { recursive: true, force: true });
+      for (const path of [folder, memory]) rmSync(path, { recursive: true, force: true });
     };
     await withUndo(remove, async () => {
       const image = makeImage(join(folder, "image"));
       const floor = await buildFloor(folder);
       const script = join(import.meta.dirname, "runtime-process.ts");
-      const program = [process.execPath, ...agentNodeOptions, script, nativeDir, folder, image, `${meter.name}/pods`];
+      const program = [process.execPath, ...agentNodeOptions, script, nativeDir, folder, memory, image, `${meter.name}/pods`];
       const child = spawn("unshare", ["--net", "--mount", "--propagation", "private", ...program], {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
         // What a terminal sends to all who run in it is not for the child: it ends when it is told to, and then leaves nothing.
         detached: true,
       });
       if (child.pid !== undefined) writeFileSync(meter.processesFile, String(child.pid));
-      node = new RuntimeNode(folder, image, floor, meter, child);
+      node = new RuntimeNode(folder, memory, image, floor, meter, child);
       await node.#answer();
       await body(node);
     });

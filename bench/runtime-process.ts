@@ -3,7 +3,7 @@
  * process was started in. Its parent sends what to do over the IPC channel and gets the milliseconds that each took.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime, type ProcessSpec } from "../runtime-native/ts/index.ts";
@@ -17,12 +17,9 @@ export interface Answer {
   readonly ownCpuMs: number;
 }
 
-const [nativeDir = "", folder = "", image = "", cgroupRoot = ""] = process.argv.slice(2);
+const [nativeDir = "", folder = "", runDir = "", image = "", cgroupRoot = ""] = process.argv.slice(2);
 const signal = new AbortController().signal;
 const library = new NativeLibrary({ nativeDir, cgroupRoot });
-// As in an agent: on a file system in memory.
-const runDir = `/run/tessera-bench-${process.pid}`;
-mkdirSync(runDir);
 const network = new NativeNodeNetwork({ library, runDir });
 const log = { info: () => {}, warn: (_: object, text: string) => console.error(text) };
 const files = new NativeHostFiles({ library });
@@ -131,7 +128,6 @@ async function close(): Promise<void> {
   await network.close();
   await library.removeCgroup("");
   await library.close();
-  rmSync(runDir, { recursive: true });
 }
 
 process.on("message", async (order: Order) => {
