@@ -125,6 +125,8 @@ export class Binding {
   readonly #limiter = new Limiter(callsAtOnce);
   readonly #library: LibraryHandle;
   readonly #result: TypeObject;
+  /** As many as calls ran at once. */
+  readonly #results: Uint8Array[] = [];
 
   readonly openProgram: Call<[path: string, program: [number]]>;
   readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number }]>;
@@ -224,18 +226,25 @@ export class Binding {
   }
 
   #call<Arguments extends unknown[]>(name: string, parameters: (TypeObject | OutParameter | string)[]): Call<Arguments> {
-    const native = this.#library.func(name, "int", [...parameters, koffi.out(koffi.pointer(this.#result))]);
+    // The result is bytes that are used again, and read when a call failed: making and reading a struct costs more than the rest of most calls.
+    const native = this.#library.func(name, "int", [...parameters, koffi.pointer("uint8_t")]);
     return (...args) =>
-      this.#limiter.run(
-        () =>
-          new Promise<void>((resolve, reject) => {
-            const failure: NativeFailure = { error: 0, step: "", message: "" };
-            native.async(...args, failure, (error: Error | null, returned: number) => {
-              if (error) reject(error);
-              else if (returned < 0) reject(toRuntimeError(failure));
-              else resolve();
-            });
-          }),
-      );
+      new Promise<void>((resolve, reject) => {
+        this.#limiter.enter(() => {
+          const result = this.#results.pop() ?? new Uint8Array(this.#result.size);
+          const end = (error: unknown, returned: number) => {
+            const failure = error ?? (returned < 0 ? toRuntimeError(koffi.decode(result, this.#result) as NativeFailure) : undefined);
+            this.#results.push(result);
+            this.#limiter.leave();
+            if (failure === undefined) resolve();
+            else reject(failure);
+          };
+          try {
+            native.async(...args, result, end);
+          } catch (error) {
+            end(error, 0);
+          }
+        });
+      });
   }
 }

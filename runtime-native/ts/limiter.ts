@@ -16,18 +16,30 @@ export class Limiter {
     this.#atOnce = atOnce;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** Calls `start` when there is a place, perhaps at once; whoever got one gives it back by `leave`. Throws when too many wait already. */
+  enter(start: () => void): void {
     if (this.#waiting.length >= mostWaiting)
       throw new RuntimeError("Internal", `${mostWaiting} native calls wait already`, { step: "wait for a worker thread" });
-    if (this.#running >= this.#atOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#running++;
-    try {
-      return await work();
-    } finally {
-      // The place is handed on, not given up: a newcomer cannot overtake those who wait.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
+    if (this.#running >= this.#atOnce) {
+      this.#waiting.push(start);
+      return;
     }
+    this.#running++;
+    start();
+  }
+
+  /** The place is handed on, not given up: a newcomer cannot overtake those who wait. */
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#running--;
+  }
+
+  run<T>(work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.enter(() => {
+        new Promise<T>((settle) => settle(work())).finally(() => this.leave()).then(resolve, reject);
+      });
+    });
   }
 }

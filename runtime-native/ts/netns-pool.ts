@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { closeSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -83,7 +83,8 @@ export class NetnsPool {
   }
 
   async #prepare(parent: NetnsParent): Promise<PreparedNetns> {
-    const link = `tsv${randomBytes(6).toString("hex")}`;
+    const [first, second] = randomUUID().split("-");
+    const link = `tsv${first}${second}`;
     const path = join(this.#folder, link);
     const control: [number] = [-1];
     await this.#binding.netnsPrepare(path, parent.bridge, link, parent.mtu, control);

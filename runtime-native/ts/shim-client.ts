@@ -132,8 +132,8 @@ export class ShimClient {
 
   #end(fault: Error | undefined): void {
     this.#isClosed = true;
-    const error = failure("NotFound", `the connection to the shim ended${fault ? `: ${fault.message}` : ""}`, "ask shim", fault);
-    for (const pending of this.#pending.values()) pending.reject(error);
+    for (const pending of this.#pending.values())
+      pending.reject(failure("NotFound", `the connection to the shim ended${fault ? `: ${fault.message}` : ""}`, "ask shim", fault));
     this.#onClose();
   }
 }

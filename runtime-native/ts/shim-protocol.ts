@@ -97,20 +97,22 @@ export const tags = {
 export type FrameName = keyof typeof frames;
 export type TagName = keyof typeof tags;
 
+const firstRoom = 1024;
+
 /** The fields of a frame, in order. */
 export class FieldWriter {
-  readonly #parts: Uint8Array[] = [];
+  #bytes = Buffer.allocUnsafe(firstRoom);
   #size = 0;
 
   u32(tag: TagName, value: number): this {
-    const bytes = this.#field(tag, 4);
-    bytes.writeUInt32LE(value, fieldHeaderSize);
+    const at = this.#field(tag, 4);
+    this.#bytes.writeUInt32LE(value, at);
     return this;
   }
 
   u64(tag: TagName, value: number | bigint): this {
-    const bytes = this.#field(tag, 8);
-    bytes.writeBigUInt64LE(BigInt(value), fieldHeaderSize);
+    const at = this.#field(tag, 8);
+    this.#bytes.writeBigUInt64LE(BigInt(value), at);
     return this;
   }
 
@@ -121,8 +123,11 @@ export class FieldWriter {
   /** Throws when the string holds a NUL, which would end it early on the other side. */
   string(tag: TagName, value: string): this {
     if (value.includes("\0")) throw new RangeError(`${tag} holds a NUL character`);
-    const text = Buffer.from(`${value}\0`, "utf8");
-    return this.bytes(tag, text);
+    const length = Buffer.byteLength(value);
+    const at = this.#field(tag, length + 1);
+    this.#bytes.write(value, at, length, "utf8");
+    this.#bytes[at + length] = 0;
+    return this;
   }
 
   strings(tag: TagName, values: readonly string[]): this {
@@ -131,9 +136,8 @@ export class FieldWriter {
   }
 
   bytes(tag: TagName, value: Uint8Array): this {
-    this.#field(tag, 0, value.length);
-    this.#parts.push(value);
-    this.#size += value.length;
+    const at = this.#field(tag, value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 
@@ -144,16 +148,23 @@ export class FieldWriter {
   }
 
   finish(): Buffer {
-    return Buffer.concat(this.#parts, this.#size);
+    return this.#bytes.subarray(0, this.#size);
   }
 
-  #field(tag: TagName, size: number, declared = size): Buffer {
-    const bytes = Buffer.alloc(fieldHeaderSize + size);
-    bytes.writeUInt16LE(tags[tag], 0);
-    bytes.writeUInt32LE(declared, 2);
-    this.#parts.push(bytes);
-    this.#size += bytes.length;
-    return bytes;
+  /** Returns where its value is to be written. */
+  #field(tag: TagName, size: number): number {
+    const at = this.#size;
+    this.#size += fieldHeaderSize + size;
+    if (this.#size > this.#bytes.length) this.#grow();
+    this.#bytes.writeUInt16LE(tags[tag], at);
+    this.#bytes.writeUInt32LE(size, at + 2);
+    return at + fieldHeaderSize;
+  }
+
+  #grow(): void {
+    const larger = Buffer.allocUnsafe(2 * this.#size);
+    larger.set(this.#bytes);
+    this.#bytes = larger;
   }
 }
 

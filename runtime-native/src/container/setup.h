@@ -16,11 +16,17 @@
 #include "container/process.h"
 #include "container/spec.h"
 
+enum
+{
+  TS_MAX_CGROUPS = 16,
+};
+
 struct ts_setup
 {
   const struct ts_container_spec *spec;
   struct ts_failure *failure;
-  int root; /* of the container's file system */
+  int cgroups[TS_MAX_CGROUPS]; /* folders, as many as the spec names */
+  int root;                    /* of the container's file system */
   int proc;
   int sys;
   int dev;
@@ -30,7 +36,7 @@ struct ts_setup
 };
 
 /* Each returns 0 or -errno and fills setup->failure. In the order in which they run: */
-int ts_join_cgroups (char *const *dirs, struct ts_failure *failure);
+int ts_enter_cgroups (struct ts_setup *setup);
 int ts_set_oom_score (uint32_t value, struct ts_failure *failure);
 int ts_clone_volumes (struct ts_setup *setup);
 int ts_mount_rootfs (struct ts_setup *setup);
@@ -47,6 +53,9 @@ int ts_change_root (int root, struct ts_failure *failure);
 
 /* Runs in a fresh child; in, out and err become 0, 1 and 2 (ignored with a terminal). */
 _Noreturn void ts_start_child (const struct ts_container_spec *spec, int channel, const int stdio[3]);
+
+/* Of an exec: nothing is kept open. */
+int ts_join_cgroups (char *const *dirs, struct ts_failure *failure);
 
 /* How a process joins a container that runs. */
 struct ts_join_spec

@@ -13,12 +13,6 @@
 #include "container/syscalls.h"
 #include "lib/cleanup.h"
 
-static int
-join_cgroups (struct ts_setup *setup)
-{
-  return ts_join_cgroups (setup->spec->cgroup_dirs, setup->failure);
-}
-
 /* After the cgroups were joined: they become what the container sees as "/". */
 static int
 leave_cgroup_namespace (struct ts_setup *setup)
@@ -147,7 +141,7 @@ begin_session (struct ts_setup *setup)
 }
 
 static int (*const steps[]) (struct ts_setup *) = {
-  join_cgroups,
+  ts_enter_cgroups,
   leave_cgroup_namespace,
   set_oom_score,
   ts_clone_volumes,

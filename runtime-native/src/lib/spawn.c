@@ -16,6 +16,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ enum
 {
   STACK_SIZE = 64 * 1024,
   GUARD_SIZE = 4096 * 4,
+  HALF_SIZE = GUARD_SIZE + STACK_SIZE,
   AGENT_FD = 3,
   /* Descriptors the child duplicates from are above all those it duplicates to. */
   FIRST_FREE_FD = 10,
@@ -274,29 +276,61 @@ run_intermediate (void *arg)
 
 /* ---- in the caller ---- */
 
+/* Two stacks, each above a guard. One pair is kept for the next start: mapping and unmapping it each time makes every
+   thread of the process forget what it knows of its memory. */
+static _Atomic (char *) spare_stacks;
+
+static char *
+map_stacks (struct ts_result *res)
+{
+  char *stacks = mmap (NULL, 2 * HALF_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+  if (stacks == MAP_FAILED)
+    {
+      ts_fail (res, errno, "map stack", "%d bytes", 2 * HALF_SIZE);
+      return NULL;
+    }
+  if (mprotect (stacks + GUARD_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) < 0
+      || mprotect (stacks + HALF_SIZE + GUARD_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) < 0)
+    {
+      ts_fail (res, errno, "map stack", "guard pages");
+      munmap (stacks, 2 * HALF_SIZE);
+      return NULL;
+    }
+  return stacks;
+}
+
+static char *
+take_stacks (struct ts_result *res)
+{
+  char *stacks = atomic_exchange (&spare_stacks, NULL);
+
+  return stacks ? stacks : map_stacks (res);
+}
+
+static void
+give_back_stacks (char *stacks)
+{
+  stacks = atomic_exchange (&spare_stacks, stacks);
+  if (stacks)
+    munmap (stacks, 2 * HALF_SIZE);
+}
+
 static int
 clone_intermediate (struct launch *launch, struct ts_result *res)
 {
-  const size_t half = GUARD_SIZE + STACK_SIZE;
   sigset_t all, before;
   pid_t pid;
   int err;
-  char *stacks = mmap (NULL, 2 * half, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  char *stacks = take_stacks (res);
 
-  if (stacks == MAP_FAILED)
-    return ts_fail (res, errno, "map stack", "%zu bytes", 2 * half);
-  if (mprotect (stacks + GUARD_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) < 0
-      || mprotect (stacks + half + GUARD_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE) < 0)
-    {
-      err = ts_fail (res, errno, "map stack", "guard pages");
-      munmap (stacks, 2 * half);
-      return err;
-    }
-  launch->shim_stack = stacks + half + GUARD_SIZE;
+  if (!stacks)
+    return -res->error;
+  launch->shim_stack = stacks + HALF_SIZE + GUARD_SIZE;
 
   sigfillset (&all);
   pthread_sigmask (SIG_SETMASK, &all, &before);
-  pid = clone (run_intermediate, stacks + half, CLONE_VM | CLONE_VFORK, launch);
+  pid = clone (run_intermediate, stacks + HALF_SIZE, CLONE_VM | CLONE_VFORK, launch);
   err = pid < 0 ? errno : 0;
   pthread_sigmask (SIG_SETMASK, &before, NULL);
 
@@ -304,7 +338,7 @@ clone_intermediate (struct launch *launch, struct ts_result *res)
   if (pid > 0)
     while (waitpid (pid, NULL, __WALL) < 0 && errno == EINTR)
       continue;
-  munmap (stacks, 2 * half);
+  give_back_stacks (stacks);
   if (err)
     return ts_fail (res, err, "clone", "intermediate process");
   return 0;
