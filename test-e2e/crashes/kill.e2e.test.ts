@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { clusterParts, until } from "../harness/cluster.ts";
-import { type Scenario, scenario, shellPod } from "../harness/scenario.ts";
+import { clusterParts, exampleImage, until } from "../harness/cluster.ts";
+import { type ContainerView, type Scenario, scenario, shellPod } from "../harness/scenario.ts";
 
 /** The parts whose sudden death is survived, as `tsctl dev status` names them. */
 const victims = ["controlplane", "etcd", "nats-server", "node-1 agent"] as const;
@@ -91,6 +91,73 @@ scenario("kill -9 of a pod's shim: its containers end, and the pod runs again", 
   });
   await cluster.waitReady("orphan");
   assert.equal((await cluster.kubectlOk(["exec", "orphan", "--", "sh", "-c", "ps | grep -c '[s]leep 1000'"])).trim(), "1");
+});
+
+/** A pod with a sidecar and, put in while it runs, an ephemeral container. */
+async function podWithCompany(cluster: Scenario, name: string): Promise<void> {
+  const sidecar = { name: "sidecar", image: exampleImage, restartPolicy: "Always", command: ["sh", "-c", "exec sleep 1001"] };
+  await cluster.apply(shellPod(name, "exec sleep 1002", { pod: { nodeName: "node-1", initContainers: [sidecar] } }));
+  await cluster.waitReady(name);
+  await debug(cluster, name, "guest");
+}
+
+/** Puts a container into the pod and waits until it runs. */
+async function debug(cluster: Scenario, pod: string, name: string): Promise<void> {
+  const options = ["--profile=general", `--image=${exampleImage}`, "--image-pull-policy=IfNotPresent", "--quiet"];
+  await cluster.kubectlOk(["debug", pod, "-c", name, ...options, "--", "sleep", "1003"]);
+  await until(`${name} runs`, async () => {
+    const found = (await company(cluster, pod)).find((container) => container.name === name);
+    return found?.state.running === undefined ? undefined : true;
+  });
+}
+
+/** All containers of the pod, with the id of each. */
+async function company(cluster: Scenario, pod: string): Promise<ContainerView[]> {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = (await cluster.getPod(pod)).status;
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+}
+
+scenario("kill -9 of an agent: sidecars and ephemeral containers do not notice, and another one can come", async (cluster) => {
+  await podWithCompany(cluster, "host");
+  const ids = async () =>
+    (await company(cluster, "host")).map(({ name, containerID, restartCount }) => ({ name, containerID, restartCount }));
+  const before = await ids();
+  assert.deepEqual(
+    before.map(({ name, restartCount }) => [name, restartCount]),
+    [
+      ["sidecar", 0],
+      ["main", 0],
+      ["guest", 0],
+    ],
+  );
+  await kill("node-1 agent");
+  // The next agent may be asked for it before it has found its pods again.
+  await debug(cluster, "host", "late");
+  assert.deepEqual((await ids()).slice(0, 3), before);
+  for (const { name } of before) {
+    const ps = await cluster.kubectlOk(["exec", "host", "-c", name, "--", "ps"]);
+    assert.equal(ps.match(/ sleep 100\d$/gm)?.length, 1, ps);
+  }
+});
+
+scenario("kill -9 of a shim: the sidecar runs again, an ephemeral container has run once", async (cluster) => {
+  await podWithCompany(cluster, "host");
+  const before = new Map((await company(cluster, "host")).map(({ name, containerID }) => [name, containerID]));
+  process.kill(findShim(await pidOf("node-1 agent"), (await cluster.getPod("host")).metadata.uid), "SIGKILL");
+  const after = await until("sidecar and main run anew", async () => {
+    const containers = await company(cluster, "host");
+    const isNew = ({ name, containerID, state }: ContainerView) => state.running !== undefined && containerID !== before.get(name);
+    return containers.filter(({ name }) => name !== "guest").every(isNew) ? containers : undefined;
+  });
+  const guest = after.find(({ name }) => name === "guest");
+  assert.deepEqual(
+    [guest?.containerID, guest?.restartCount, guest?.state.terminated?.reason, guest?.state.terminated?.exitCode],
+    [before.get("guest"), 0, "ContainerStatusUnknown", 137],
+  );
+  await cluster.waitReady("host");
+  await debug(cluster, "host", "late");
+  const last = (await company(cluster, "host")).find(({ name }) => name === "guest");
+  assert.deepEqual(last, guest, "it was not run again");
 });
 
 scenario("kill -9 of shims while pods are created and deleted: each runs once, or is gone", async (cluster) => {

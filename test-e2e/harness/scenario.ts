@@ -33,6 +33,7 @@ export interface PodView {
       readonly reason?: string;
       readonly message?: string;
     }[];
+    readonly initContainerStatuses?: readonly ContainerView[];
     readonly containerStatuses?: readonly ContainerView[];
     readonly ephemeralContainerStatuses?: readonly ContainerView[];
   };
@@ -52,7 +53,13 @@ export interface ContainerView {
 interface StateView {
   readonly running?: { readonly startedAt: string };
   readonly waiting?: { readonly reason: string; readonly message?: string };
-  readonly terminated?: { readonly reason: string; readonly exitCode: number; readonly message?: string; readonly containerID?: string };
+  readonly terminated?: {
+    readonly reason: string;
+    readonly exitCode: number;
+    readonly signal?: number;
+    readonly message?: string;
+    readonly containerID?: string;
+  };
 }
 
 /** A test in a namespace of its own; when it is over the namespace goes, and the leak check must find nothing. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { until } from "../harness/cluster.ts";
+import { exampleImage, until } from "../harness/cluster.ts";
 import { type ContainerView, type Scenario, scenario, shellPod } from "../harness/scenario.ts";
 
 async function container(cluster: Scenario, pod: string): Promise<ContainerView> {
@@ -123,4 +123,35 @@ scenario("deletion sends TERM, waits for the grace period, then kills", async (c
   assert.ok(politeMs < 15_000, `polite took ${politeMs} ms of its 30 s`);
   assert.ok(stubbornMs >= 2_000 && stubbornMs < 15_000, `stubborn took ${stubbornMs} ms`);
   assert.match((await following).stdout, /got TERM/);
+});
+
+scenario("a container that a signal has killed is told with its signal, by status, describe and why", async (cluster) => {
+  // In a command "$$" stands for "$". With a first process of the pod's own those of containers can be killed by any signal, also from within.
+  const pod = { shareProcessNamespace: true, restartPolicy: "Never" };
+  const first = { name: "first", image: exampleImage, command: ["sh", "-c", "kill -ABRT $$$$"] };
+  await cluster.apply(
+    shellPod("crashed", "kill -SEGV $$$$", { pod }),
+    shellPod("stillborn", "exec sleep 1000", { pod: { ...pod, initContainers: [first] } }),
+    shellPod("again", "sleep 0.5; kill -KILL $$$$", { pod: { ...pod, restartPolicy: "OnFailure" } }),
+  );
+  const failed = async (name: string) =>
+    await until(`${name} fails`, async () => {
+      const { status } = await cluster.getPod(name);
+      return status.phase === "Failed" ? status : undefined;
+    });
+  const told = ({ reason, exitCode, signal }: { reason?: string; exitCode?: number; signal?: number } = {}) => [reason, exitCode, signal];
+  assert.deepEqual(told((await failed("crashed")).containerStatuses?.[0]?.state.terminated), ["Error", 139, 11]);
+  assert.deepEqual(told((await failed("stillborn")).initContainerStatuses?.[0]?.state.terminated), ["Error", 134, 6]);
+  const last = await until("it has been killed and started again", async () => {
+    const [main] = (await cluster.getPod("again")).status.containerStatuses ?? [];
+    return (main?.restartCount ?? 0) > 0 ? main?.lastState?.terminated : undefined;
+  });
+  assert.deepEqual(told(last), ["Error", 137, 9]);
+  assert.match(await cluster.kubectlOk(["describe", "pod", "crashed"]), /Reason: +Error\n +Exit Code: +139\n +Signal: +11\n/);
+  assert.match(await cluster.tsctlOk(["describe", "pod", "stillborn"]), /State: +Terminated: Error, exit code 134, signal 6\n/);
+  assert.match(
+    await cluster.tsctlOk(["why", "crashed"]),
+    /container main: Error, exit code 139, signal 11, .*\n(.*\n)*.*main crashed by itself \(SIGSEGV\)/,
+  );
+  assert.match(await cluster.kubectlOk(["get", "pod", "stillborn"]), / 0\/1 +Init:Error /);
 });
