@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { TesseraError } from "@tessera/proto";
 import type { NodeStream } from "../nodes/node-streams.ts";
 import { contentType } from "./body.ts";
@@ -53,13 +54,20 @@ export async function removeNodeImages(call: Call): Promise<ApiResponse> {
   }
 }
 
-async function sendArchive(stream: NodeStream, body: AsyncIterable<Buffer>): Promise<void> {
-  for await (const piece of body) {
-    for (let at = 0; at < piece.length; at += maxFrameBytes) {
-      await stream.send({ frame: { $case: "stdin", value: piece.subarray(at, at + maxFrameBytes) } });
+async function sendArchive(stream: NodeStream, body: Readable): Promise<void> {
+  // To destroy the body would take the connection along, and with it the answer.
+  const pieces: AsyncIterable<Buffer> = body.iterator({ destroyOnReturn: false });
+  try {
+    for await (const piece of pieces) {
+      for (let at = 0; at < piece.length; at += maxFrameBytes) {
+        await stream.send({ frame: { $case: "stdin", value: piece.subarray(at, at + maxFrameBytes) } });
+      }
     }
+    await stream.send({ frame: { $case: "stdinClosed", value: {} } });
+  } finally {
+    // What the node did not want must leave the connection before it can bring the next request.
+    body.resume();
   }
-  await stream.send({ frame: { $case: "stdinClosed", value: {} } });
 }
 
 /** The names of the images, from JSON lines `{"image": NAME}`. */

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
 import { Readable } from "node:stream";
 import { after, before, beforeEach, test } from "node:test";
 import type { OpenStream } from "@tessera/proto/node";
@@ -336,6 +338,29 @@ test("a node's refusal of an archive is the answer, even before all was sent", a
   );
   const answer = await api.http.send("POST", "/api/v1/nodes/node-1/images", { body, headers: { "content-type": "application/x-tar" } });
   assert.deepEqual(refusal(answer), [400, "BadRequest", "not an image archive: no manifest.json"]);
+});
+
+test("after such a refusal the connection serves the next request", async () => {
+  nodes.script = async (_request, agent) => {
+    for await (const _ of agent.received) break;
+    await agent.fail("BadRequest", "not an image archive: no manifest.json");
+  };
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: api.pki.authority.pair.certPem });
+  const [cert, key] = await Promise.all([readFile(`${api.pki.dir}/admin.crt`), readFile(`${api.pki.dir}/admin.key`)]);
+  const ask = (method: string, path: string) => request(`${api.url}${path}`, { method, agent, cert, key, timeout: 30_000 });
+  try {
+    const upload = ask("POST", "/api/v1/nodes/node-1/images").setHeader("content-type", "application/x-tar");
+    upload.end(Buffer.alloc(8 * 1024 * 1024));
+    const [refused] = (await once(upload, "response")) as [IncomingMessage];
+    assert.equal(refused.resume().statusCode, 400);
+    const next = ask("GET", "/version").end();
+    next.once("timeout", () => next.destroy(new Error("the connection is stuck")));
+    const [answer] = (await once(next, "response")) as [IncomingMessage];
+    assert.equal(answer.resume().statusCode, 200);
+    assert.equal(next.socket, upload.socket);
+  } finally {
+    agent.destroy();
+  }
 });
 
 test("images are loaded to nodes that exist, as archives", async () => {

@@ -53,10 +53,12 @@ export class ScriptedNodes implements NodeStreams {
       toApi.end();
     };
     signal.addEventListener("abort", close, { once: true });
+    const gone = new Promise<never>((_, reject) => closed.signal.addEventListener("abort", () => reject(lost()), { once: true }));
+    gone.catch(() => {});
     return {
       send: async ({ frame }) => {
         if (closed.signal.aborted) throw lost();
-        if (frame !== undefined) await toAgent.write(frame);
+        if (frame !== undefined) await Promise.race([toAgent.write(frame), gone]);
       },
       frames: toApi,
       close,
