@@ -19,7 +19,12 @@ export interface Scenario {
 
 /** The part of a Pod that scenarios look at. */
 export interface PodView {
-  readonly metadata: { readonly name: string; readonly uid: string; readonly creationTimestamp: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly creationTimestamp: string;
+    readonly deletionTimestamp?: string;
+  };
   readonly spec: { readonly nodeName?: string };
   readonly status: {
     readonly phase?: string;
