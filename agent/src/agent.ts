@@ -147,7 +147,7 @@ export class Agent {
       images,
       usedImages: () => usedImages(this.#pods),
       measurePods: (signal) => measurePods(this.#pods, signal),
-      evict: (uid, message) => this.#pods.get(uid)?.evict(message),
+      evict: (uid, message) => this.#pods.get(uid)?.evict(message, true),
       isLeft: (uid) => this.#pods.get(uid)?.isHolding === true,
       onChange: () => void this.#reportNode(),
       event: (type, reason, message) => this.#tellOfNode(type, reason, message),

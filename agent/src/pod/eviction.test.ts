@@ -6,7 +6,7 @@ import type { Pods } from "./pods.ts";
 import { TestNode, until } from "./testing/harness.ts";
 import { container, pod } from "./testing/pod-builder.ts";
 
-describe("a pod that outgrows a limit of its storage", () => {
+describe("a pod that is too much for its limits or its node", () => {
   let node: TestNode;
   let pods: Pods;
   beforeEach(async () => {
@@ -19,6 +19,7 @@ describe("a pod that outgrows a limit of its storage", () => {
   });
 
   const status = () => node.statuses.get("uid-a");
+  const target = () => status()?.conditions?.find(({ type }) => type === "DisruptionTarget");
   const seen = () => ({ status: status(), events: node.events });
   const message = 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi".';
 
@@ -35,6 +36,7 @@ describe("a pod that outgrows a limit of its storage", () => {
     await writeFile(join(node.folder, "pods/uid-a/volumes/empty-dir/scratch/large"), Buffer.alloc(2 << 20, 1));
     await eventually(() => status()?.phase === "Failed");
     assert.deepEqual([status()?.reason, status()?.message], ["Evicted", message]);
+    assert.equal(target(), undefined, "its own fault");
     assert.deepEqual(
       node.events.filter(({ reason }) => reason === "Evicted").map((event) => [event.type, event.message]),
       [["Warning", message]],
@@ -45,6 +47,18 @@ describe("a pod that outgrows a limit of its storage", () => {
     pods = await node.agent();
     await eventually(() => status()?.reason === "Evicted");
     assert.equal(node.kernel.starts.length, 1);
+  });
+
+  it("is evicted for others as well, which its conditions say", async () => {
+    pods.assign(pod("a"));
+    await eventually(() => status()?.phase === "Running");
+    pods.get("uid-a")?.evict("The node was low on resource: ephemeral-storage.", true);
+    await eventually(() => status()?.phase === "Failed");
+    assert.deepEqual([status()?.reason, target()?.status, target()?.reason], ["Evicted", "True", "TerminationByKubelet"]);
+    assert.deepEqual(
+      Object.keys(status() ?? {}).filter((key) => key.startsWith("is")),
+      [],
+    );
   });
 
   it("is evicted for what its containers write beside volumes, and for volumes without a limit", async () => {

@@ -34,6 +34,7 @@ export const Condition = {
   containersReady: "ContainersReady",
   ready: "Ready",
   podScheduled: "PodScheduled",
+  disruptionTarget: "DisruptionTarget",
   /** Not one of Kubernetes': containers stand still because an annotation says so. */
   paused: "tessera.dev/Paused",
 } as const;
@@ -53,6 +54,9 @@ export const PodReason = {
   evicted: "Evicted",
   sysctlForbidden: "SysctlForbidden",
 } as const;
+
+/** Reason of the condition DisruptionTarget, of a pod that the node could not keep. */
+export const byTheNode = "TerminationByKubelet";
 
 /** Reasons of Events about pods. */
 export const EventReason = {

@@ -28,6 +28,8 @@ export interface PodRecord {
 export interface PodEnd {
   readonly reason: string;
   readonly message: string;
+  /** It made room for others: no fault of its own. */
+  readonly isDisruption?: boolean;
 }
 
 export type Acquisition = "address" | "netns" | "volumes" | "sandbox";

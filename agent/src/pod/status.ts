@@ -5,7 +5,7 @@ import { containerId } from "./container-id.ts";
 import type { ObservedPod, ObservedState, StepFailure } from "./observed.ts";
 import { hasStarted, podOutcome, restarts } from "./plan.ts";
 import { qosClass } from "./qos.ts";
-import { Condition, NotReady, Terminated, Waiting } from "./reasons.ts";
+import { byTheNode, Condition, NotReady, Terminated, Waiting } from "./reasons.ts";
 import { attemptId, type ContainerExit, type ContainerRecord, type PodRecord } from "./record.ts";
 import { allContainers, type WantedContainer, type WantedPod } from "./wanted.ts";
 
@@ -35,7 +35,7 @@ export function podStatus(inputs: StatusInputs): PodStatus {
   const isKnown = have.ended === undefined || Object.keys(record.containers).length > 0;
   const status: PodStatus = {
     phase,
-    ...(phase === "Failed" ? have.ended : {}),
+    ...(phase === "Failed" && have.ended !== undefined ? { reason: have.ended.reason, message: have.ended.message } : {}),
     conditions: conditions(inputs, phase, init, apps),
     hostIP: hostAddresses[0],
     hostIPs: hostIPs.length > 0 ? hostIPs : undefined,
@@ -146,6 +146,8 @@ function conditions(
   const before = record.status?.conditions ?? want.pod.status?.conditions ?? [];
   const paused = pausedCondition(inputs);
   if (paused.status === "True" || before.some(({ type }) => type === paused.type)) wanted.push(paused);
+  if (have.ended?.isDisruption)
+    wanted.push({ type: Condition.disruptionTarget, status: "True", reason: byTheNode, message: have.ended.message });
   return wanted.map((condition) => {
     const earlier = before.find((one) => one.type === condition.type && one.status === condition.status);
     return { ...condition, lastTransitionTime: earlier?.lastTransitionTime ?? toApiTime(nowMs) };

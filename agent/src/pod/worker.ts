@@ -246,10 +246,10 @@ export class PodWorker {
     this.#saveSoon(true);
   }
 
-  /** The pod fails because the node cannot bear it any longer. */
-  evict(message: string): void {
+  /** The pod fails because it took too much, or because the node needs the room (`isDisruption`). */
+  evict(message: string, isDisruption = false): void {
     if (this.#ended || this.#want.desire.is !== "run" || podOutcome(this.#want, this.#state) !== undefined) return;
-    this.#endPod("Warning", { reason: PodReason.evicted, message });
+    this.#endPod("Warning", { reason: PodReason.evicted, message, ...(isDisruption ? { isDisruption } : {}) });
     this.#wake();
   }
 

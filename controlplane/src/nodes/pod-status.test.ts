@@ -20,6 +20,15 @@ test("the agent's conditions replace its own, those of others stay, PodScheduled
   assert.deepEqual(next.status, { phase: "Running", conditions: [{ type: "Ready", status: "True" }, scheduled, gate] });
 });
 
+test("what ends a pod is told by whoever ends it: the control plane, or the agent", () => {
+  const ofTaint = { type: "DisruptionTarget", status: "True", reason: "DeletionByTaintManager" };
+  const ofNode = { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet" };
+  const kept = withReportedStatus(aPod({ phase: "Running", conditions: [scheduled, ofTaint] }), { phase: "Running", conditions: [] });
+  assert.deepEqual(kept.status?.conditions, [scheduled, ofTaint]);
+  const evicted = withReportedStatus(aPod({ phase: "Running", conditions: [scheduled] }), { phase: "Failed", conditions: [ofNode] });
+  assert.deepEqual(evicted.status?.conditions, [ofNode, scheduled]);
+});
+
 test("a pod that was created with its node counts as scheduled since then", () => {
   const next = withReportedStatus(aPod({ phase: "Pending" }), { phase: "Running" });
   assert.deepEqual(next.status?.conditions, [{ type: "PodScheduled", status: "True", lastTransitionTime: "2029-01-01T00:00:00Z" }]);

@@ -1,11 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Pod, PodCondition, PodStatus } from "@tessera/proto";
 
-/** Conditions that the agent decides on: those that it does not report are no longer there. All others are somebody else's and stay. */
+/**
+ * Conditions that the agent decides on: those that it does not report are no longer there. All others are somebody else's and stay, but for a
+ * DisruptionTarget that the agent adds when its node cannot keep a pod.
+ */
 const AGENT_CONDITIONS: ReadonlySet<string> = new Set(["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"]);
 
 /** Conditions that the agent may not touch. */
-const CONTROL_PLANE_CONDITIONS: ReadonlySet<string> = new Set(["PodScheduled", "DisruptionTarget"]);
+const CONTROL_PLANE_CONDITIONS: ReadonlySet<string> = new Set(["PodScheduled"]);
 
 /** The pod with the status that its agent reports; the same pod when that says nothing new. */
 export function withReportedStatus(pod: Pod, reported: PodStatus): Pod {
