@@ -106,7 +106,17 @@ export class Agent {
       request: ({ namespace, name }) => this.#outbox.refreshToken({ namespace, name }),
     });
     this.#addresses = new AddressPool(paths.addresses);
-    this.#networks = new PodNetworks({ network: parts.network, clock, log, onChange: () => this.#networkChanged() });
+    this.#networks = new PodNetworks({
+      network: parts.network,
+      clock,
+      log,
+      onChange: () => this.#networkChanged(),
+      onPortsClosed: () => this.#pods.poke("hostPorts"),
+      podName: (uid) => {
+        const pod = this.#pods.get(uid)?.want;
+        return pod && `${pod.namespace}/${pod.name}`;
+      },
+    });
     this.#pods = new Pods({
       runtime,
       network: this.#networks,

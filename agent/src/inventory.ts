@@ -1,13 +1,13 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { NativeLibrary, NativeNodeNetwork } from "@tessera/runtime-native";
+import { formatHostPort, NativeLibrary, NativeNodeNetwork } from "@tessera/runtime-native";
 import { readOwner } from "./network/addresses.ts";
 import { dataPaths, sandboxesFolder } from "./paths.ts";
 import type { InventorySettings } from "./settings.ts";
 
 /** Something of a pod that the kernel or the disk holds. */
 export interface InventoryItem {
-  readonly kind: "sandbox" | "shim" | "process" | "cgroup" | "netns" | "link" | "mount" | "address" | "folder";
+  readonly kind: "sandbox" | "shim" | "process" | "cgroup" | "netns" | "link" | "mount" | "address" | "hostPort" | "folder";
   readonly name: string;
   /** The pod that it belongs to; empty when nothing says whose it is. */
   readonly podUid: string;
@@ -29,11 +29,12 @@ export async function takeInventory(settings: InventorySettings): Promise<Invent
   const library = new NativeLibrary({ nativeDir, cgroupRoot });
   const network = new NativeNodeNetwork({ library, runDir });
   const paths = dataPaths(dataDir);
-  const [sandboxes, cgroups, netns, links, processes, mounts, addresses, folders] = await Promise.all([
+  const [sandboxes, cgroups, netns, links, hostPorts, processes, mounts, addresses, folders] = await Promise.all([
     names(sandboxesFolder(runDir)),
     library.listCgroups(),
     network.listNetns(),
     network.listPodLinks(),
+    network.listHostPorts(),
     podProcesses(cgroupRoot),
     podMounts([paths.pods, sandboxesFolder(runDir)]),
     addressItems(paths.addresses),
@@ -48,6 +49,7 @@ export async function takeInventory(settings: InventorySettings): Promise<Invent
     ...netns.map((uid) => item("netns", uid, uid)),
     // What the pool keeps ready belongs to no pod and is no leak.
     ...links.flatMap(({ link, id }) => (id === undefined ? [] : [item("link", link, id)])),
+    ...hostPorts.flatMap(({ id, ports }) => ports.map((port) => item("hostPort", formatHostPort(port), id))),
     ...processes,
     ...mounts,
     ...addresses,

@@ -101,8 +101,9 @@ export function declareStructs() {
       address: text,
       gateway: text,
       control: "int32_t",
-      reserved: "int32_t",
+      has_host_ports: "int32_t",
     }),
+    ts_host_port: koffi.struct({ address: text, protocol: "uint32_t", port: "uint32_t" }),
   };
 }
 
@@ -169,6 +170,11 @@ export class Binding {
   readonly memoryShareArenas: () => void;
   readonly memoryTrim: Call<[]>;
   readonly memoryReleaseProgram: Call<[]>;
+  readonly nftList: Call<[command: string, out: Uint8Array, size: number]>;
+  readonly hostPortHold: Call<[port: object, socket: [number]]>;
+  readonly routeLoopback: Call<[device: string, allow: number]>;
+  readonly conntrackForgetPod: Call<[address: string]>;
+  readonly conntrackForgetPort: Call<[port: object]>;
   readonly layout: () => string;
 
   constructor(nativeDir: string) {
@@ -222,6 +228,11 @@ export class Binding {
     this.memoryShareArenas = this.#library.func("ts_memory_share_arenas", "void", []);
     this.memoryTrim = this.#call("ts_memory_trim", []);
     this.memoryReleaseProgram = this.#call("ts_memory_release_program", []);
+    this.nftList = this.#call("ts_nft_list", [text, bytes, "uint32_t"]);
+    this.hostPortHold = this.#call("ts_host_port_hold", [koffi.pointer(structs.ts_host_port), out("int32_t")]);
+    this.routeLoopback = this.#call("ts_route_loopback", [text, "int32_t"]);
+    this.conntrackForgetPod = this.#call("ts_conntrack_forget_pod", [text]);
+    this.conntrackForgetPort = this.#call("ts_conntrack_forget_port", [koffi.pointer(structs.ts_host_port)]);
     this.layout = this.#library.func("ts_layout", text, []);
   }
 

@@ -9,15 +9,14 @@ import { afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { NodeNetworkSpec, PeerNode } from "./node-network.ts";
-import { NodeProcess, TestNetns } from "./testing/node-process.ts";
+import type { NodeNetworkSpec } from "./node-network.ts";
+import { NetworkNode } from "./testing/network-node.ts";
+import { TestNetns } from "./testing/node-process.ts";
 import { startProgram } from "./testing/program.ts";
 
 const run = promisify(execFile);
-const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 const tcp = join(packageRoot, "build/probe/tcp");
-const clusterCidr = "10.64.0.0/16";
 /** An address that only the outside has. */
 const outsideAddress = "198.51.100.1";
 const port = 8080;
@@ -30,54 +29,11 @@ async function until(what: string, holds: () => Promise<boolean> | boolean): Pro
   }
 }
 
-/** A node with one wire to the outside, and the agent in it. */
-class TestNode {
-  readonly netns: TestNetns;
-  readonly spec: NodeNetworkSpec;
-  readonly runDir: string;
-  agent: NodeProcess;
-
-  constructor(name: string, number: number, folder: string) {
-    this.netns = new TestNetns(name);
-    this.spec = { podCidr: `10.64.${number}.0/24`, clusterCidr, nodeAddress: `172.31.77.${number}`, nodeDevice: "" };
-    this.runDir = join(folder, name);
-    this.agent = undefined as unknown as NodeProcess;
-  }
-
-  async make(outside: TestNetns): Promise<void> {
-    await this.netns.make();
-    const link = `w${this.spec.nodeAddress.split(".").at(-1)}`;
-    await this.netns.ip("link", "add", "wire", "type", "veth", "peer", "name", link, "netns", outside.name);
-    await outside.ip("link", "set", link, "master", "wires", "up");
-    await this.netns.ip("address", "add", `${this.spec.nodeAddress}/24`, "dev", "wire");
-    await this.netns.ip("link", "set", "wire", "up");
-    await this.netns.ip("route", "add", "default", "via", "172.31.77.254");
-    this.start();
-  }
-
-  start(poolSize = 2): void {
-    this.agent = new NodeProcess({ netns: this.netns.path, nativeDir, runDir: this.runDir, poolSize });
-  }
-
-  get peer(): PeerNode {
-    return { nodeAddress: this.spec.nodeAddress, podCidr: this.spec.podCidr };
-  }
-
-  async remove(): Promise<void> {
-    await this.agent.kill();
-    // What a failed test left; a passed one left nothing, which it has checked.
-    for (const folder of ["netns", "netns-pool"])
-      for (const name of await readdir(join(this.runDir, folder)).catch(() => []))
-        await run("umount", ["-l", join(this.runDir, folder, name)]).catch(() => {});
-    await this.netns.remove();
-  }
-}
-
 describe("NativeNodeNetwork", () => {
   let folder: string;
   let outside: TestNetns;
-  let a: TestNode;
-  let b: TestNode;
+  let a: NetworkNode;
+  let b: NetworkNode;
   let servers: ChildProcess[];
 
   before(() => run("make", ["-s", "-C", packageRoot, "probes"]));
@@ -91,8 +47,8 @@ describe("NativeNodeNetwork", () => {
     await outside.ip("address", "add", "172.31.77.254/24", "dev", "wires");
     await outside.ip("link", "set", "wires", "up");
     await outside.ip("address", "add", `${outsideAddress}/32`, "dev", "lo");
-    a = new TestNode(`tst-a-${process.pid}`, 1, folder);
-    b = new TestNode(`tst-b-${process.pid}`, 2, folder);
+    a = new NetworkNode(`tst-a-${process.pid}`, 1, folder);
+    b = new NetworkNode(`tst-b-${process.pid}`, 2, folder);
     await a.make(outside);
     await b.make(outside);
   });
@@ -121,7 +77,7 @@ describe("NativeNodeNetwork", () => {
   }
   const unreachable = (netns: string, address: string) => assert.rejects(ask(netns, address, 300), /connect: /);
 
-  async function pod(node: TestNode, id: string, last: number): Promise<{ path: string; address: string }> {
+  async function pod(node: NetworkNode, id: string, last: number): Promise<{ path: string; address: string }> {
     const address = node.spec.podCidr.replace("0/24", String(last));
     const { path } = await node.agent.call("createPodNetns", { id, address });
     return { path, address };

@@ -2,12 +2,13 @@ import { closeSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Binding } from "./binding.ts";
+import { HostPorts } from "./host-ports.ts";
 import { type Cidr, contains, formatAddress, formatCidr, parseAddress, parseCidr } from "./ipv4.ts";
 import { Limiter } from "./limiter.ts";
 import type { NativeLibrary } from "./native-library.ts";
 import { readLines } from "./native-text.ts";
 import { NetnsPool } from "./netns-pool.ts";
-import type { NodeNetwork, NodeNetworkSpec, PeerNode, PodNetworkSpec } from "./node-network.ts";
+import type { HostPortsSpec, NodeNetwork, NodeNetworkSpec, PeerNode, PodNetworkSpec } from "./node-network.ts";
 import { RuntimeError } from "./runtime.ts";
 
 export interface NativeNodeNetworkSettings {
@@ -39,6 +40,7 @@ export class NativeNodeNetwork implements NodeNetwork {
   readonly #binding: Binding;
   readonly #folder: string;
   readonly #pool: NetnsPool;
+  readonly #hostPorts: HostPorts;
   /** What concerns the node as a whole happens one after the other. */
   readonly #changes = new Limiter(1);
   #node: NodeState | undefined;
@@ -47,6 +49,7 @@ export class NativeNodeNetwork implements NodeNetwork {
   constructor({ library, runDir, poolSize = 4 }: NativeNodeNetworkSettings) {
     this.#binding = library.binding;
     this.#folder = join(runDir, "netns");
+    this.#hostPorts = new HostPorts({ binding: library.binding, bridge });
     this.#pool = new NetnsPool({ binding: library.binding, folder: join(runDir, "netns-pool"), size: poolSize });
   }
 
@@ -76,6 +79,7 @@ export class NativeNodeNetwork implements NodeNetwork {
         mtu,
       );
       await this.#binding.nftRun(packetRules(clusterCidr, podCidr));
+      await this.#hostPorts.restore();
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       this.#node = { podCidr, gateway, mtu: mtu[0] };
       // A VXLAN device that was made anew has lost them.
@@ -105,7 +109,7 @@ export class NativeNodeNetwork implements NodeNetwork {
       address: spec.address,
       gateway: node.gateway,
       control: prepared.control,
-      reserved: 0,
+      has_host_ports: spec.hasHostPorts ? 1 : 0,
     };
     try {
       await this.#assign(assignment);
@@ -153,11 +157,26 @@ export class NativeNodeNetwork implements NodeNetwork {
     });
   }
 
+  async openHostPorts(spec: HostPortsSpec): Promise<void> {
+    this.#needNode("open host ports");
+    checkId(spec.id);
+    await this.#changes.run(() => this.#hostPorts.open(spec));
+  }
+
+  async closeHostPorts(id: string, address?: string): Promise<void> {
+    await this.#changes.run(() => this.#hostPorts.close(id, address));
+  }
+
+  async listHostPorts(): Promise<HostPortsSpec[]> {
+    return await this.#hostPorts.list();
+  }
+
   removeNode(): Promise<void> {
     return this.#changes.run(async () => {
       this.#node = undefined;
       this.#peers = undefined;
       await this.#pool.close();
+      await this.#hostPorts.removeAll();
       await this.#binding.networkRemoveNode(bridge, vxlan);
       await this.#binding.nftRun(
         ["ip", "bridge"].map((family) => `add table ${family} ${nftTable}\ndelete table ${family} ${nftTable}\n`).join(""),
@@ -166,7 +185,10 @@ export class NativeNodeNetwork implements NodeNetwork {
   }
 
   async close(): Promise<void> {
-    await this.#changes.run(() => this.#pool.close());
+    await this.#changes.run(async () => {
+      this.#hostPorts.letGo();
+      await this.#pool.close();
+    });
   }
 
   async #applyPeers(node: NodeState, peers: readonly PeerNode[]): Promise<void> {
@@ -187,7 +209,7 @@ export class NativeNodeNetwork implements NodeNetwork {
   }
 
   #handleOf(id: string): string {
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,90}$/.test(id)) throw invalid(`"${id}" is no id of a pod`);
+    checkId(id);
     return join(this.#folder, id);
   }
 
@@ -199,14 +221,16 @@ export class NativeNodeNetwork implements NodeNetwork {
 
 /**
  * What leaves the cluster has the node's address, and no pod sends with an address that is not its own: a pod's MAC, which the
- * bridge has checked, is derived from its address, so all right pairs are known beforehand. Pods have no IPv6.
+ * bridge has checked, is derived from its address, so all right pairs are known beforehand. It sends to the bridge, or asks who that is,
+ * and to nobody else. Pods have no IPv6.
  * One transaction: there is no moment without the rules.
  */
 function packetRules(clusterCidr: Cidr, podCidr: Cidr): string {
   const cluster = formatCidr(clusterCidr);
   const pairs: string[] = [];
   for (let address = podCidr.network + 2; address < podCidr.network + 2 ** (32 - podCidr.prefix) - 1; address++)
-    pairs.push(`${podMac(address)} . ${formatAddress(address)}`);
+    pairs.push(`${macOf(macUses.pod, address)} . ${formatAddress(address)}`);
+  const bridgeMac = macOf(macUses.bridge, podCidr.network + 1);
   return `
     add table ip ${nftTable}
     delete table ip ${nftTable}
@@ -228,19 +252,26 @@ function packetRules(clusterCidr: Cidr, podCidr: Cidr): string {
         iifname "tsv*" jump pod
       }
       chain pod {
-        ether type ip ether saddr . ip saddr @senders accept
-        ether type arp arp saddr ether . arp saddr ip @senders accept
+        ether daddr ${bridgeMac} ether type ip ether saddr . ip saddr @senders accept
+        ether daddr { ${bridgeMac}, ff:ff:ff:ff:ff:ff } ether type arp arp saddr ether . arp saddr ip @senders accept
         drop
       }
     }
   `;
 }
 
-/** As `mac_of_address` of src/lib/link.c makes it for MAC_POD. */
-function podMac(address: number): string {
-  return [0x0a, 0x70, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255]
+/** MAC_BRIDGE and MAC_POD of src/lib/node-network.h. */
+const macUses = { bridge: 0x62, pod: 0x70 };
+
+/** As `mac_of_address` of src/lib/link.c makes it. */
+function macOf(use: number, address: number): string {
+  return [0x0a, use, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join(":");
+}
+
+function checkId(id: string): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,90}$/.test(id)) throw invalid(`"${id}" is no id of a pod`);
 }
 
 function invalid(message: string): RuntimeError {

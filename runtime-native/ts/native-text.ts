@@ -3,8 +3,13 @@ import { RuntimeError } from "./runtime.ts";
 
 const firstSize = 16 * 1024;
 
-/** Lines that a native call writes into a buffer, which grows until they fit. */
+/** Lines that a native call writes, without empty ones. */
 export async function readLines(fill: (out: Uint8Array) => Promise<void>): Promise<string[]> {
+  return (await readText(fill)).split("\n").filter((line) => line !== "");
+}
+
+/** Text that a native call writes into a buffer, which grows until it fits. */
+export async function readText(fill: (out: Uint8Array) => Promise<void>): Promise<string> {
   for (let size = firstSize; ; size *= 4) {
     const out = new Uint8Array(size);
     try {
@@ -13,7 +18,6 @@ export async function readLines(fill: (out: Uint8Array) => Promise<void>): Promi
       if (error instanceof RuntimeError && error.errno === constants.errno.ENOBUFS) continue;
       throw error;
     }
-    const lines = Buffer.from(out.buffer, 0, out.indexOf(0)).toString("utf8").split("\n");
-    return lines.filter((line) => line !== "");
+    return Buffer.from(out.buffer, 0, out.indexOf(0)).toString("utf8");
   }
 }

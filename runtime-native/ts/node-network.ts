@@ -1,4 +1,6 @@
 /** What an agent needs of the kernel's networking. Implemented by `NativeNodeNetwork` with rtnetlink and nf_tables. */
+import { constants } from "node:os";
+import { RuntimeError } from "./runtime.ts";
 
 export interface NodeNetworkSpec {
   /** This node's pod addresses: "10.64.3.0/24". The first host address is the bridge's. */
@@ -21,7 +23,56 @@ export interface PodNetworkSpec {
   readonly id: string;
   /** "10.64.3.7" */
   readonly address: string;
+  /** Ports of the node will lead to it; false when absent. */
+  readonly hasHostPorts?: boolean;
 }
+
+export type HostPortProtocol = "TCP" | "UDP" | "SCTP";
+
+/** A port of the node. */
+export interface HostPort {
+  readonly protocol: HostPortProtocol;
+  /** The node's address that has it; "0.0.0.0": all that the node has. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A port of the node that leads to a port of a pod. */
+export interface PodHostPort extends HostPort {
+  readonly podPort: number;
+}
+
+export interface HostPortsSpec {
+  /** The pod's uid. */
+  readonly id: string;
+  /** The pod's address. */
+  readonly address: string;
+  readonly ports: readonly PodHostPort[];
+}
+
+/** Somebody has the port already. */
+export class HostPortTaken extends RuntimeError {
+  readonly port: HostPort;
+  /** The id of the pod that has it; undefined when it is none. */
+  readonly holder: string | undefined;
+  constructor(port: HostPort, holder: string | undefined) {
+    const by = holder === undefined ? "" : ` by pod ${holder}`;
+    super("AlreadyExists", `${formatHostPort(port)} of the node is taken${by}`, {
+      step: "open host port",
+      errno: constants.errno.EADDRINUSE,
+    });
+    this.port = port;
+    this.holder = holder;
+  }
+}
+
+/** "port 8080/TCP", "port 8080/TCP at 192.0.2.1". */
+export function formatHostPort({ protocol, address, port }: HostPort): string {
+  return `port ${port}/${protocol}${address === ANY_ADDRESS ? "" : ` at ${address}`}`;
+}
+
+/** Every address that the node has. */
+export const ANY_ADDRESS = "0.0.0.0";
 
 export interface NodeNetwork {
   /** Bridge, VXLAN device, forwarding, masquerade rules: made, or mended when they differ. Idempotent. */
@@ -37,6 +88,18 @@ export interface NodeNetwork {
   releaseNetns(id: string): Promise<void>;
   /** The ids whose handles still exist, for clean-up after a crash. */
   listNetns(): Promise<string[]>;
+  /**
+   * Leads what comes to these ports of the node, and no others, to the pod, and keeps the ports from everybody else on the node for as long
+   * as this process lives. Throws HostPortTaken; then what was open stays open. Idempotent: to be called again by the next process.
+   */
+  openHostPorts(spec: HostPortsSpec): Promise<void>;
+  /**
+   * Gives the pod's ports back; connections through them end. Right when there are none. `address`: the pod's, for connections that an
+   * earlier call which was cut short did not come to.
+   */
+  closeHostPorts(id: string, address?: string): Promise<void>;
+  /** All that lead somewhere, as the kernel has them. */
+  listHostPorts(): Promise<HostPortsSpec[]>;
   /** Takes the node's bridge, VXLAN device and rules away. */
   removeNode(): Promise<void>;
   close(): Promise<void>;

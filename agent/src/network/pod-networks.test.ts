@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
-import type { NodeNetworkSpec, PeerNode } from "@tessera/runtime-native";
+import { HostPortTaken, type NodeNetworkSpec, type PeerNode } from "@tessera/runtime-native";
 import { pino } from "pino";
 import { FakeClock } from "../pod/testing/fake-clock.ts";
 import { FakeNetwork } from "../pod/testing/fake-host.ts";
@@ -35,13 +38,16 @@ function make() {
   const network = new FlakyNetwork();
   const clock = new FakeClock();
   const changes: (string | undefined)[] = [];
+  const closed: string[] = [];
   const networks: PodNetworks = new PodNetworks({
     network,
     clock,
     log: pino({ level: "silent" }),
     onChange: () => changes.push(networks.failure),
+    onPortsClosed: () => closed.push("closed"),
+    podName: (uid) => (uid === "u1" ? "default/web" : undefined),
   });
-  return { network, clock, changes, networks };
+  return { network, clock, changes, closed, networks };
 }
 
 describe("the networks of pods", () => {
@@ -92,5 +98,42 @@ describe("the networks of pods", () => {
     networks.configure({ ...SPEC, podCidr: "10.64.9.0/24" });
     await until(() => network.calls.length === 4);
     assert.deepEqual(network.calls.slice(2), ["ensure 10.64.9.0/24", "peers 1"]);
+  });
+
+  it("open host ports, and say who has one", async () => {
+    const { networks, closed } = make();
+    const port = { protocol: "TCP", address: "0.0.0.0", port: 8080, podPort: 80 } as const;
+    await assert.rejects(networks.openHostPorts({ ...POD, ports: [port] }), /the node's network is not ready/);
+    networks.configure(SPEC);
+    await networks.openHostPorts({ ...POD, ports: [port] });
+    const other = { id: "u2", address: "10.64.1.3", ports: [port] };
+    await assert.rejects(networks.openHostPorts(other), {
+      name: "TesseraError",
+      reason: "Conflict",
+      message: 'port 8080/TCP of the node is taken by pod "default/web"',
+    });
+    assert.deepEqual(closed, []);
+    await networks.closeHostPorts("u1");
+    assert.deepEqual(closed, ["closed"]);
+    await networks.openHostPorts(other);
+    await assert.rejects(networks.openHostPorts({ ...POD, ports: [port] }), /taken by a pod with uid u2/);
+  });
+
+  it("say which process listens on a port that is wanted", async () => {
+    const { network, networks } = make();
+    networks.configure(SPEC);
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = { protocol: "TCP", address: "0.0.0.0", port: (server.address() as AddressInfo).port, podPort: 80 } as const;
+    network.openHostPorts = async () => {
+      throw new HostPortTaken(port, undefined);
+    };
+    const command = (await readFile("/proc/self/comm", "utf8")).trim();
+    await assert.rejects(networks.openHostPorts({ ...POD, ports: [port] }), {
+      message: `port ${port.port}/TCP of the node is taken by process ${process.pid} (${command}) on the node`,
+    });
+    server.close();
+    await once(server, "close");
+    await assert.rejects(networks.openHostPorts({ ...POD, ports: [port] }), /is taken by something on the node/);
   });
 });

@@ -1,8 +1,18 @@
 import { TesseraError } from "@tessera/proto";
-import type { NodeNetwork, NodeNetworkSpec, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
+import {
+  formatHostPort,
+  type HostPort,
+  type HostPortsSpec,
+  HostPortTaken,
+  type NodeNetwork,
+  type NodeNetworkSpec,
+  type PeerNode,
+  type PodNetworkSpec,
+} from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
 import { retryDelayMs } from "../pod/backoff.ts";
+import { findPortHolder } from "./port-holder.ts";
 
 export interface PodNetworksDependencies {
   readonly network: NodeNetwork;
@@ -10,6 +20,10 @@ export interface PodNetworksDependencies {
   readonly log: Logger;
   /** The node's network became ready, or ceased to be. */
   readonly onChange: () => void;
+  /** Ports of the node may be had again. */
+  readonly onPortsClosed: () => void;
+  /** A pod's namespace and name, by its uid. */
+  readonly podName: (uid: string) => string | undefined;
 }
 
 const FIRST_RETRY_MS = 500;
@@ -19,7 +33,9 @@ const LONGEST_RETRY_MS = 30_000;
  * Brings the node's network to what is wanted of it (bridge, tunnels to the peers), one change at a time, trying again when it fails; and
  * hands out pod networks once it is there.
  */
-export class PodNetworks implements Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns"> {
+export class PodNetworks
+  implements Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts">
+{
   readonly #deps: PodNetworksDependencies;
   #wanted: NodeNetworkSpec | undefined;
   #wantedPeers: readonly PeerNode[] = [];
@@ -52,9 +68,29 @@ export class PodNetworks implements Pick<NodeNetwork, "createPodNetns" | "releas
   }
 
   async createPodNetns(spec: PodNetworkSpec): Promise<{ path: string }> {
-    if (this.#applied === undefined) await this.#applying;
-    if (this.#applied === undefined) throw new TesseraError("ServiceUnavailable", `the node's network is not ready: ${this.#failure}`);
+    await this.#beReady();
     return await this.#deps.network.createPodNetns(spec);
+  }
+
+  /** Throws TesseraError "Conflict" that names who has a port. */
+  async openHostPorts(spec: HostPortsSpec): Promise<void> {
+    await this.#beReady();
+    try {
+      await this.#deps.network.openHostPorts(spec);
+    } catch (error) {
+      if (!(error instanceof HostPortTaken)) throw error;
+      const holder = error.holder === undefined ? await this.#describeHolder(error.port) : this.#describePod(error.holder);
+      throw new TesseraError("Conflict", `${formatHostPort(error.port)} of the node is taken by ${holder}`, { cause: error });
+    }
+  }
+
+  async closeHostPorts(id: string, address?: string): Promise<void> {
+    await this.#deps.network.closeHostPorts(id, address);
+    this.#deps.onPortsClosed();
+  }
+
+  listHostPorts(): Promise<HostPortsSpec[]> {
+    return this.#deps.network.listHostPorts();
   }
 
   releaseNetns(id: string): Promise<void> {
@@ -69,6 +105,23 @@ export class PodNetworks implements Pick<NodeNetwork, "createPodNetns" | "releas
     this.#stopped = true;
     this.#cancelRetry?.();
     await this.#applying;
+  }
+
+  async #beReady(): Promise<void> {
+    if (this.#applied === undefined) await this.#applying;
+    if (this.#applied === undefined) throw new TesseraError("ServiceUnavailable", `the node's network is not ready: ${this.#failure}`);
+  }
+
+  #describePod(uid: string): string {
+    const name = this.#deps.podName(uid);
+    return name === undefined ? `a pod with uid ${uid}` : `pod "${name}"`;
+  }
+
+  async #describeHolder(port: HostPort): Promise<string> {
+    const holder = await findPortHolder(port);
+    if (holder === undefined) return "something on the node";
+    const pod = holder.podUids.map(this.#deps.podName).find((name) => name !== undefined);
+    return `process ${holder.pid} (${holder.command}) ${pod === undefined ? "on the node" : `of pod "${pod}"`}`;
   }
 
   /** Works until what is applied is what is wanted; a change meanwhile makes another round. */

@@ -7,10 +7,11 @@ import { container, deleted, pod } from "./testing/pod-builder.ts";
 
 const HOOKS = { postStart: { exec: { command: ["hello"] } }, preStop: { exec: { command: ["bye"] } } };
 
-/** Everything that a step can be about: hooks, an init container, a sidecar, volumes on disk and in memory, a container that is restarted. */
+/** Everything that a step can be about: hooks, an init container, a sidecar, volumes on disk and in memory, a port of the
+ * node, a container that is restarted. */
 const POD: Pod = pod("a", {
   initContainers: [container("setup", { command: ["exit 0"] }), container("proxy", { restartPolicy: "Always" })],
-  containers: [container("main", { lifecycle: HOOKS }), container("side")],
+  containers: [container("main", { lifecycle: HOOKS, ports: [{ containerPort: 80, hostPort: 8080 }] }), container("side")],
   volumes: [
     { name: "scratch", emptyDir: {} },
     { name: "memory", emptyDir: { medium: "Memory" } },
@@ -131,7 +132,16 @@ async function forEach(moments: readonly Moment[], check: (moment: Moment, node:
 describe("an agent that is killed", () => {
   it("at any point of a pod's creation leaves what the next one makes whole, and no container runs twice", async () => {
     const moments = await momentsOf(creation);
-    const steps = ["makeFolders", "allocateAddress", "createNetns", "mountVolume", "createSandbox", "prepareContainer", "startContainer"];
+    const steps = [
+      "makeFolders",
+      "allocateAddress",
+      "createNetns",
+      "openHostPorts",
+      "mountVolume",
+      "createSandbox",
+      "prepareContainer",
+      "startContainer",
+    ];
     assertCovers(moments, steps);
     await forEach(moments, async (moment, node) => {
       const { isDead } = await live(node, creation, moment);
@@ -156,7 +166,15 @@ describe("an agent that is killed", () => {
       await live(node, creation, undefined);
     };
     const moments = await momentsOf(deletion, runPod);
-    assertCovers(moments, ["signalContainer", "removeSandbox", "releaseNetns", "releaseAddress", "unmountVolumes", "removeFolders"]);
+    assertCovers(moments, [
+      "signalContainer",
+      "removeSandbox",
+      "closeHostPorts",
+      "releaseNetns",
+      "releaseAddress",
+      "unmountVolumes",
+      "removeFolders",
+    ]);
     await forEach(moments, async (moment, node) => {
       await runPod(node);
       const where = `${moment.point} ${moment.nth}`;

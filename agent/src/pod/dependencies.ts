@@ -43,7 +43,7 @@ export interface PodDependencies {
     | "resumeContainer"
     | "setContainerCpus"
   >;
-  readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns">;
+  readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "openHostPorts" | "closeHostPorts">;
   readonly hostFiles: Pick<HostFiles, "removeTree">;
   readonly images: Pick<ImageStore & ImagePuller, "resolve" | "mayUse" | "proveRights" | "prepareRootfs" | "pull">;
   readonly accounts: Pick<AccountReader, "read">;

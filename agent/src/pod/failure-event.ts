@@ -29,6 +29,7 @@ export function failureEvents({ step, failure, container, isNews }: FailureFacts
       return ofPod(EventReason.failedMount, `MountVolume.SetUp failed for volume "${step.volume}": ${message}`);
     case "allocateAddress":
     case "createNetns":
+    case "openHostPorts":
     case "createSandbox":
       return ofPod(EventReason.failedSandbox, `Failed to create pod sandbox: ${message}`);
     case "makeFolders":

@@ -10,6 +10,7 @@ export interface ObservedPod {
   readonly begun: ReadonlySet<Acquisition>;
   readonly address: string | undefined;
   readonly netns: Presence;
+  readonly hostPorts: Presence;
   readonly sandbox: Presence;
   /** By volume name; absent: not set up yet. "stale": its content changed. */
   readonly volumes: ReadonlyMap<string, "ready" | "stale">;

@@ -15,6 +15,7 @@ const NEW: ObservedPod = {
   begun: new Set(),
   address: undefined,
   netns: "none",
+  hostPorts: "none",
   sandbox: "none",
   volumes: new Map(),
   containers: new Map(),
@@ -59,6 +60,7 @@ const WITH_INIT = pod("a", { initContainers: [container("one"), container("two")
 const WITH_SIDECAR = pod("a", { initContainers: [container("proxy", { restartPolicy: "Always" })] });
 const NEVER = pod("a", { restartPolicy: "Never" });
 const WITH_VOLUME = pod("a", { volumes: [{ name: "v", emptyDir: {} }] });
+const WITH_PORT = pod("a", { containers: [container("main", { ports: [{ containerPort: 80, hostPort: 8080 }] })] });
 const ALL_GONE = { ...NEW, folders: "there" } as const;
 
 interface Case {
@@ -83,6 +85,37 @@ const cases: Case[] = [
     name: "makes the network namespace for its address",
     have: { ...NEW, folders: "there", address: "10.64.1.2" },
     steps: ["createNetns", "prepareContainer main"],
+  },
+  {
+    name: "opens host ports beside that",
+    pod: WITH_PORT,
+    have: { ...NEW, folders: "there", address: "10.64.1.2" },
+    steps: ["createNetns", "openHostPorts", "prepareContainer main"],
+  },
+  {
+    name: "makes no sandbox before the host ports are open",
+    pod: WITH_PORT,
+    have: { ...UP, sandbox: "none", busy: new Set(["hostPorts"]) },
+    steps: ["prepareContainer main"],
+  },
+  {
+    name: "opens them again for a pod that an earlier agent left, which runs on meanwhile",
+    pod: WITH_PORT,
+    have: { ...UP, hostPorts: "unclear", ...containers({ main: running() }) },
+    steps: ["openHostPorts"],
+  },
+  {
+    name: "leaves host ports that are open alone",
+    pod: WITH_PORT,
+    have: { ...UP, hostPorts: "there", ...containers({ main: running() }) },
+    steps: [],
+  },
+  {
+    name: "keeps the address of a removed pod until nothing leads to it",
+    pod: WITH_PORT,
+    released: true,
+    have: { ...ALL_GONE, begun: new Set(["address", "hostPorts"]), address: "10.64.1.2" },
+    steps: ["closeHostPorts"],
   },
   {
     name: "makes no sandbox before the volumes are there",

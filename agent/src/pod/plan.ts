@@ -58,8 +58,9 @@ function planRun(want: WantedPod, draft: Draft): void {
   }
   if (!planLeftovers(draft)) return;
   if (have.sandbox === "none") planNetwork(want, draft);
+  const portsReady = planHostPorts(want, draft);
   const volumesReady = planVolumes(want, draft);
-  const networkReady = want.hostNetwork || have.netns === "there";
+  const networkReady = want.hostNetwork || (have.netns === "there" && portsReady);
   if (have.sandbox === "none" && networkReady && volumesReady) draft.add({ do: "createSandbox", because: "network and volumes are ready" });
   const canStart = have.sandbox === "there" && volumesReady;
   // First of all: they are to show what keeps the others from starting.
@@ -91,6 +92,14 @@ function planNetwork(want: WantedPod, draft: Draft): void {
   if (want.hostNetwork) return;
   if (have.address === undefined) draft.add({ do: "allocateAddress", because: "the pod needs an address" });
   else if (have.netns === "none") draft.add({ do: "createNetns", because: "the pod needs a network namespace" });
+}
+
+/** Also for a pod that runs: the ports of one that an earlier agent left are to be held again. */
+function planHostPorts({ hostPorts }: WantedPod, draft: Draft): boolean {
+  const { have } = draft;
+  if (hostPorts.length === 0 || have.hostPorts === "there") return true;
+  if (have.address !== undefined) draft.add({ do: "openHostPorts", because: "ports of the node are to lead to the pod" });
+  return false;
 }
 
 function planVolumes(want: WantedPod, draft: Draft): boolean {
@@ -238,7 +247,9 @@ function planTeardown(draft: Draft, because: string): boolean {
   }
   // Without processes these no longer depend on each other.
   if (begun.has("netns")) draft.add({ do: "releaseNetns", because });
-  else if (begun.has("address")) draft.add({ do: "releaseAddress", because });
+  if (begun.has("hostPorts")) draft.add({ do: "closeHostPorts", because });
+  // Nothing leads to it any more.
+  if (!begun.has("netns") && !begun.has("hostPorts") && begun.has("address")) draft.add({ do: "releaseAddress", because });
   if (begun.has("volumes")) draft.add({ do: "unmountVolumes", because });
   return begun.size === 0;
 }

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type ContainerStatus, TesseraError } from "@tessera/proto";
+import { HostPortTaken } from "@tessera/runtime-native";
 import type { Pods } from "./pods.ts";
 import { fakeImage } from "./testing/fake-host.ts";
 import { TestNode, until } from "./testing/harness.ts";
@@ -320,6 +321,41 @@ describe("pods on a node", () => {
     assert.match(main("uid-b")?.state?.waiting?.message ?? "", /no free address/);
     pods.assign(deleted(pod("a"), 0));
     await running("uid-b");
+  });
+
+  it("holds a pod back whose host port another one has, says so, and goes on when it is free", async () => {
+    const withPort = (name: string) => pod(name, { containers: [container("main", { ports: [{ containerPort: 80, hostPort: 8080 }] })] });
+    pods.assign(withPort("a"));
+    await running("uid-a");
+    pods.assign(withPort("b"));
+    const failed = () => node.events.find((event) => event.reason === "FailedCreatePodSandBox");
+    await until(() => failed() !== undefined && main("uid-b") !== undefined, seen);
+    assert.equal(failed()?.message, "Failed to create pod sandbox: port 8080/TCP of the node is taken by pod uid-a");
+    assert.equal(main("uid-b")?.state?.waiting?.message, "openHostPorts: port 8080/TCP of the node is taken by pod uid-a");
+    assert.equal(node.kernel.sandboxes.size, 1);
+    pods.assign(deleted(withPort("a"), 0));
+    await until(() => node.gone.has("uid-a"), seen);
+    pods.poke("hostPorts");
+    await running("uid-b");
+    assert.deepEqual([...node.network.hostPorts.keys()], ["uid-b"]);
+  });
+
+  it("takes the host ports of a running pod over from the agent before, and lets the pod run on if it cannot", async () => {
+    pods.assign(pod("a", { containers: [container("main", { ports: [{ containerPort: 80, hostPort: 8080 }] })] }));
+    await running("uid-a");
+    await pods.stop();
+    const { openHostPorts } = node.network;
+    node.network.openHostPorts = async ({ ports }) => {
+      throw new HostPortTaken(ports[0] ?? assert.fail(), undefined);
+    };
+    pods = await node.agent();
+    await until(() => node.events.some(({ message }) => message.includes("port 8080/TCP of the node is taken")), seen);
+    assert.equal(phase("uid-a"), "Running");
+    assert.deepEqual([...node.network.hostPorts.keys()], ["uid-a"]);
+    node.network.openHostPorts = openHostPorts;
+    pods.poke("hostPorts");
+    await until(() => pods.get("uid-a")?.state.hostPorts === "there", seen);
+    assert.equal(node.kernel.starts.length, 1);
   });
 
   it("undoes a sandbox that failed half-way and tries again", async () => {

@@ -16,7 +16,10 @@ import { PodWorker, type Poke } from "./worker.ts";
 
 export interface PodsDependencies extends PodDependencies {
   readonly runtime: Runtime;
-  readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns">;
+  readonly network: Pick<
+    NodeNetwork,
+    "createPodNetns" | "releaseNetns" | "listNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts"
+  >;
   readonly hostFiles: HostFiles;
   readonly images: ImageStore & ImagePuller;
   readonly addresses: AddressPool;
@@ -200,6 +203,9 @@ export class Pods {
     for (const { id } of sandboxes) if (!owners.has(id)) await attempt("sandbox", id, () => runtime.removeSandbox(id));
     for (const id of await network.listNetns()) {
       if (!owners.has(id)) await attempt("network namespace", id, () => network.releaseNetns(id));
+    }
+    for (const { id, address } of await network.listHostPorts()) {
+      if (!owners.has(id)) await attempt("host ports", id, () => network.closeHostPorts(id, address));
     }
     for (const uid of broken) {
       const { root } = podFolders(store.root, uid);

@@ -32,7 +32,7 @@ export interface PodEnd {
   readonly isDisruption?: boolean;
 }
 
-export type Acquisition = "address" | "netns" | "volumes" | "sandbox";
+export type Acquisition = "address" | "netns" | "hostPorts" | "volumes" | "sandbox";
 
 export interface ContainerRecord {
   /** Counts from 0; equals the restart count. */

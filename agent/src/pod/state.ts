@@ -57,6 +57,7 @@ export class PodState implements ObservedPod {
   address: string | undefined;
   netns: Presence;
   netnsPath = "";
+  hostPorts: Presence;
   sandbox: Presence;
   readonly volumes = new Map<string, "ready" | "stale">();
   readonly preparedVolumes = new Map<string, PreparedVolume>();
@@ -75,6 +76,7 @@ export class PodState implements ObservedPod {
     this.record = record;
     this.folders = folders;
     this.netns = "none";
+    this.hostPorts = "none";
     this.sandbox = "none";
   }
 
@@ -91,6 +93,8 @@ export class PodState implements ObservedPod {
     state.address = address;
     // The pool knew it before the record did.
     if (address !== undefined) record.address = address;
+    // They lead to the pod without an agent; only whether all do is not known, and the ports want to be held again.
+    if (record.begun.includes("hostPorts")) state.hostPorts = "unclear";
     if (sandbox !== undefined) {
       state.sandbox = "there";
       state.netns = record.begun.includes("netns") ? "there" : "none";

@@ -3,6 +3,7 @@ export type PodStep = { readonly because: string } & (
   | { readonly do: "makeFolders" }
   | { readonly do: "allocateAddress" }
   | { readonly do: "createNetns" }
+  | { readonly do: "openHostPorts" }
   | { readonly do: "mountVolume"; readonly volume: string }
   | { readonly do: "createSandbox" }
   /** Finds the image and makes the folders of the attempt. */
@@ -26,6 +27,7 @@ export type PodStep = { readonly because: string } & (
   /** Removes what the runtime and the disk hold of an attempt that has ended or never got to run. Its log stays. */
   | { readonly do: "forgetContainer"; readonly container: string; readonly attempt: number }
   | { readonly do: "removeSandbox" }
+  | { readonly do: "closeHostPorts" }
   | { readonly do: "releaseNetns" }
   | { readonly do: "releaseAddress" }
   | { readonly do: "unmountVolumes" }
@@ -52,6 +54,9 @@ export function stepSubject(step: PodStep): string {
     case "createNetns":
     case "releaseNetns":
       return "netns";
+    case "openHostPorts":
+    case "closeHostPorts":
+      return "hostPorts";
     case "createSandbox":
     case "removeSandbox":
       return "sandbox";

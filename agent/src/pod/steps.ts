@@ -46,6 +46,7 @@ type Executors = { [K in PodStep["do"]]: (step: StepOf<K>, context: StepContext,
 const OWES: Partial<Record<PodStep["do"], Acquisition>> = {
   allocateAddress: "address",
   createNetns: "netns",
+  openHostPorts: "hostPorts",
   mountVolume: "volumes",
   createSandbox: "sandbox",
 };
@@ -70,6 +71,7 @@ const EXECUTORS: Executors = {
     // One write for all that the pod's start will owe, so that the steps after this one need not wait for the disk again.
     const owed: Acquisition[] = want.hostNetwork ? ["sandbox"] : ["address", "netns", "sandbox"];
     if (want.volumes.length > 0) owed.push("volumes");
+    if (want.hostPorts.length > 0) owed.push("hostPorts");
     state.record.begun = [...new Set([...state.record.begun, ...owed])];
     state.enterContainers(want, SIGTERM);
     state.folders = "unclear";
@@ -92,9 +94,16 @@ const EXECUTORS: Executors = {
   async createNetns(_step, { want, state, network }) {
     if (state.address === undefined) throw new TesseraError("InternalError", "a network namespace was asked for before an address");
     state.netns = "unclear";
-    const { path } = await network.createPodNetns({ id: want.uid, address: state.address });
+    const { path } = await network.createPodNetns({ id: want.uid, address: state.address, hasHostPorts: want.hostPorts.length > 0 });
     state.netnsPath = path;
     state.netns = "there";
+  },
+
+  async openHostPorts(_step, { want, state, network }) {
+    if (state.address === undefined) throw new TesseraError("InternalError", "host ports were asked for before an address");
+    state.hostPorts = "unclear";
+    await network.openHostPorts({ id: want.uid, address: state.address, ports: want.hostPorts });
+    state.hostPorts = "there";
   },
 
   async mountVolume({ volume: name }, context) {
@@ -272,6 +281,12 @@ const EXECUTORS: Executors = {
   async removeSandbox(_step, { want, state, runtime, clock }) {
     await runtime.removeSandbox(want.uid);
     state.noteSandboxRemoved(clock.now());
+  },
+
+  async closeHostPorts(_step, { want, state, network }) {
+    await network.closeHostPorts(want.uid, state.address);
+    state.hostPorts = "none";
+    state.noteReleased("hostPorts");
   },
 
   async releaseNetns(_step, { want, state, network }) {

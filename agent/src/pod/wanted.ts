@@ -8,6 +8,8 @@ import {
   pausedContainers,
   TesseraError,
 } from "@tessera/proto";
+import type { PodHostPort } from "@tessera/runtime-native";
+import { podHostPorts } from "../network/pod-host-ports.ts";
 
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
@@ -43,6 +45,8 @@ export interface WantedPod {
   /** How long after its start the pod is ended and has failed. */
   readonly deadlineSeconds: number | undefined;
   readonly hostNetwork: boolean;
+  /** Ports of the node that are to lead to the pod; none for a pod in the node's network, whose ports are the node's own. */
+  readonly hostPorts: readonly PodHostPort[];
   readonly volumes: readonly string[];
   /** Names of containers that are to stand still. */
   readonly paused: readonly string[];
@@ -71,6 +75,7 @@ export function toWanted(pod: Pod, released: boolean): WantedPod {
     graceSeconds,
     deadlineSeconds: spec.activeDeadlineSeconds,
     hostNetwork: spec.hostNetwork ?? false,
+    hostPorts: podHostPorts(spec),
     volumes: (spec.volumes ?? []).map((volume) => volume.name ?? ""),
     paused: pausedContainers(pod.metadata?.annotations, containerNames(spec)),
     init: (spec.initContainers ?? []).map((container) => toWantedInit(container, policy)),

@@ -32,13 +32,14 @@ import { allContainers, containerStatuses, fieldPathOf, findContainer, type Want
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
 /** What else can make a step that failed worth trying again at once. */
-export type Poke = "objects" | "images" | "addresses" | "network";
+export type Poke = "objects" | "images" | "addresses" | "network" | "hostPorts";
 
 const POKED_STEPS: Record<Poke, readonly PodStep["do"][]> = {
   objects: ["mountVolume", "prepareContainer", "startContainer"],
   images: ["prepareContainer"],
   addresses: ["allocateAddress"],
-  network: ["createNetns", "allocateAddress"],
+  network: ["createNetns", "allocateAddress", "openHostPorts"],
+  hostPorts: ["openHostPorts"],
 };
 
 /** Time a step may take before its signal is aborted. */
@@ -485,13 +486,21 @@ export class PodWorker {
   }
 }
 
-const SET_UP: ReadonlySet<PodStep["do"]> = new Set(["createNetns", "mountVolume", "createSandbox", "prepareContainer", "runPostStart"]);
+const SET_UP: ReadonlySet<PodStep["do"]> = new Set([
+  "createNetns",
+  "openHostPorts",
+  "mountVolume",
+  "createSandbox",
+  "prepareContainer",
+  "runPostStart",
+]);
 /** An image is as large as it is, and whether its transfer still moves the image store looks after; a hook takes what it takes. */
 const TIMELESS: ReadonlySet<PodStep["do"]> = new Set(["prepareContainer", "runPostStart", "runPreStop"]);
 const TEAR_DOWN: ReadonlySet<PodStep["do"]> = new Set([
   "signalContainer",
   "forgetContainer",
   "removeSandbox",
+  "closeHostPorts",
   "releaseNetns",
   "releaseAddress",
   "unmountVolumes",

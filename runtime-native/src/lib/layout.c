@@ -119,7 +119,11 @@ static const struct
   FIELD (ts_netns_assignment, address),
   FIELD (ts_netns_assignment, gateway),
   FIELD (ts_netns_assignment, control),
-  FIELD (ts_netns_assignment, reserved),
+  FIELD (ts_netns_assignment, has_host_ports),
+  STRUCT (ts_host_port),
+  FIELD (ts_host_port, address),
+  FIELD (ts_host_port, protocol),
+  FIELD (ts_host_port, port),
 };
 
 static char text[8192];

@@ -175,30 +175,39 @@ leave_without_ipv6 (struct netlink *netlink, int index)
 }
 
 int
-set_link_master (struct netlink *netlink, int index, int bridge)
+set_port_kind (struct netlink *netlink, int index, enum port_kind kind)
 {
   struct netlink_request request;
   struct ifinfomsg info = any_link (index);
   size_t details, data;
-  int err;
 
-  leave_without_ipv6 (netlink, index);
-  netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
-  netlink_put_u32 (&request, IFLA_MASTER, (uint32_t) bridge);
-  err = netlink_talk (netlink, &request);
-  if (err < 0)
-    return err;
   netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
   details = netlink_begin_nest (&request, IFLA_LINKINFO);
   netlink_put_string (&request, IFLA_INFO_SLAVE_KIND, "bridge");
   data = netlink_begin_nest (&request, IFLA_INFO_SLAVE_DATA);
-  netlink_put_u8 (&request, IFLA_BRPORT_ISOLATED, 1);
+  netlink_put_u8 (&request, IFLA_BRPORT_ISOLATED, kind == PORT_ISOLATED);
+  /* Whether what it sent may come back to it. */
+  netlink_put_u8 (&request, IFLA_BRPORT_MODE, kind == PORT_OPEN);
   netlink_put_u8 (&request, IFLA_BRPORT_LEARNING, 0);
   /* Linux 5.18; older ones pass it over, and a pod may then send, but not receive, as another one. */
   netlink_put_u8 (&request, IFLA_BRPORT_LOCKED, 1);
   netlink_end_nest (&request, data);
   netlink_end_nest (&request, details);
   return netlink_talk (netlink, &request);
+}
+
+int
+set_link_master (struct netlink *netlink, int index, int bridge, enum port_kind kind)
+{
+  struct netlink_request request;
+  struct ifinfomsg info = any_link (index);
+  int err;
+
+  leave_without_ipv6 (netlink, index);
+  netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
+  netlink_put_u32 (&request, IFLA_MASTER, (uint32_t) bridge);
+  err = netlink_talk (netlink, &request);
+  return err < 0 ? err : set_port_kind (netlink, index, kind);
 }
 
 int

@@ -38,9 +38,17 @@ int set_link_up (struct netlink *netlink, int index);
 int set_link_mtu (struct netlink *netlink, int index, uint32_t mtu);
 int set_link_mac (struct netlink *netlink, int index, const uint8_t mac[6]);
 int set_link_alias (struct netlink *netlink, int index, const char *alias);
-/* Makes the link a port of the bridge that reaches the node and what the node routes to, but no other port, and from
-   which only those frames come in whose sender `pin_mac_to_port` named. */
-int set_link_master (struct netlink *netlink, int index, int bridge);
+/* Which ports a port may send to, beside the bridge itself. */
+enum port_kind
+{
+  PORT_ISOLATED, /* those that are not isolated */
+  PORT_OPEN,     /* all, and itself */
+};
+
+/* Makes the link a port of the bridge from which only those frames come in whose sender `pin_mac_to_port` named. */
+int set_link_master (struct netlink *netlink, int index, int bridge, enum port_kind kind);
+/* Of a link that is such a port already. */
+int set_port_kind (struct netlink *netlink, int index, enum port_kind kind);
 int pin_mac_to_port (struct netlink *netlink, int index, const uint8_t mac[6]);
 
 int make_bridge (struct netlink *netlink, const char *name, uint32_t mtu, const uint8_t mac[6]);

@@ -22,14 +22,14 @@ netlink_use (struct netlink *netlink, int fd)
   return 0;
 }
 
-int
-netlink_open (struct netlink *netlink)
+static int
+open_socket (struct netlink *netlink, int family)
 {
   const struct sockaddr_nl address = { .nl_family = AF_NETLINK };
   const int on = 1;
   int err;
 
-  netlink->fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  netlink->fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family);
   if (netlink->fd < 0)
     return -errno;
   /* Answers to failed requests need not repeat them; dumps are filtered by the kernel, where it knows how. */
@@ -40,6 +40,18 @@ netlink_open (struct netlink *netlink)
   if (err < 0)
     netlink_close (netlink);
   return err;
+}
+
+int
+netlink_open (struct netlink *netlink)
+{
+  return open_socket (netlink, NETLINK_ROUTE);
+}
+
+int
+netlink_open_netfilter (struct netlink *netlink)
+{
+  return open_socket (netlink, NETLINK_NETFILTER);
 }
 
 void

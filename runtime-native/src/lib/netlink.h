@@ -1,5 +1,5 @@
-/* rtnetlink: requests put together in a buffer, sent over one socket, each answer checked for sender, sequence and
-   error. */
+/* rtnetlink, and nfnetlink for connections: requests put together in a buffer, sent over one socket, each answer
+   checked for sender, sequence and error. */
 #ifndef TS_NETLINK_H
 #define TS_NETLINK_H
 
@@ -32,7 +32,9 @@ struct netlink_request
 
 /* Opens a socket in the calling thread's network namespace; it stays there whoever uses it. 0 or -errno. */
 int netlink_open (struct netlink *netlink);
-/* The same with a socket that somebody else opened and closes. */
+/* The same for what netfilter keeps. */
+int netlink_open_netfilter (struct netlink *netlink);
+/* With a socket that somebody else opened and closes. */
 int netlink_use (struct netlink *netlink, int fd);
 void netlink_close (struct netlink *netlink);
 

@@ -113,7 +113,7 @@ add_to_bridge (struct netlink *outside, const char *name, int bridge)
   if (index < 0)
     return index;
   netlink_collect (outside, &batch);
-  err = set_link_master (outside, index, bridge);
+  err = set_link_master (outside, index, bridge, PORT_ISOLATED);
   if (err == 0)
     err = set_link_up (outside, index);
   return err < 0 ? err : netlink_send_collected (outside);
@@ -219,12 +219,16 @@ name_owner (const struct ts_netns_assignment *assignment, const uint8_t mac[6])
 
   if (link < 0)
     return link;
-  if (snprintf (alias, sizeof alias, "%s %s", assignment->id, assignment->address) >= (int) sizeof alias)
+  if (snprintf (alias, sizeof alias, "%s %s%s", assignment->id, assignment->address,
+                assignment->has_host_ports ? POD_LINK_HOST_PORTS : "")
+      >= (int) sizeof alias)
     return -ENAMETOOLONG;
   netlink_collect (&outside, &batch);
   err = set_link_alias (&outside, link, alias);
   if (err == 0)
     err = pin_mac_to_port (&outside, link, mac);
+  if (err == 0 && assignment->has_host_ports)
+    err = set_port_kind (&outside, link, PORT_OPEN);
   return err < 0 ? err : netlink_send_collected (&outside);
 }
 

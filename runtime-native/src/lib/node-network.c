@@ -6,7 +6,12 @@
 
    Ports are isolated: packets between pods of one node go through the node's routing as well, so that every packet
    of a pod passes the same place. Ports are locked: only frames from the pod's own MAC come in, which is derived from
-   its address; that MAC and address belong together is checked by packet rules, so no pod can speak for another. */
+   its address; that MAC and address belong together is checked by packet rules, so no pod can speak for another.
+
+   Where bridges call the IP rules (br_netfilter), a packet of a pod to a port of the node that leads to a pod beside
+   it, or to itself, is given its new destination within the bridge, which then sends it there as a frame instead of
+   handing it to the routing. Ports of such pods are therefore open; that no pod sends them a frame by itself, the
+   packet rules see to as well: they let none in that is not for the bridge. */
 #include "lib/node-network.h"
 
 #include <arpa/inet.h>

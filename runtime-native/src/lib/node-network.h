@@ -15,5 +15,7 @@ enum mac_use
 
 /* What is written down at a pod's device, as its alias: "ID ADDRESS", or this while it is nobody's. */
 #define POD_LINK_UNUSED "tessera-pool"
+/* And after it, when ports of the node lead to the pod. */
+#define POD_LINK_HOST_PORTS " host-ports"
 
 #endif

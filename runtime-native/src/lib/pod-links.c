@@ -20,6 +20,7 @@ enum
 struct port
 {
   int index;
+  enum port_kind kind;
   bool has_address;
   uint32_t address; /* of its pod */
 };
@@ -37,13 +38,34 @@ is_pod_link (const struct link_state *link)
   return strcmp (link->kind, "veth") == 0 && strncmp (link->name, POD_LINK_PREFIX, strlen (POD_LINK_PREFIX)) == 0;
 }
 
+static void
+read_alias (const char *alias, struct port *port)
+{
+  const size_t suffix = strlen (POD_LINK_HOST_PORTS);
+  const char *blank = strchr (alias, ' ');
+  char text[INET_ADDRSTRLEN];
+  struct in_addr address;
+  size_t length;
+
+  if (!blank)
+    return;
+  length = strlen (blank + 1);
+  if (length > suffix && strcmp (blank + 1 + length - suffix, POD_LINK_HOST_PORTS) == 0)
+    {
+      port->kind = PORT_OPEN;
+      length -= suffix;
+    }
+  if (snprintf (text, sizeof text, "%.*s", (int) length, blank + 1) >= (int) sizeof text)
+    return;
+  port->has_address = inet_pton (AF_INET, text, &address) == 1;
+  port->address = port->has_address ? address.s_addr : 0;
+}
+
 static int
 collect_port (const struct link_state *link, void *arg)
 {
   struct port_list *list = arg;
-  struct port port = { .index = link->index };
-  const char *blank = strchr (link->alias, ' ');
-  struct in_addr address;
+  struct port port = { .index = link->index, .kind = PORT_ISOLATED };
 
   if (!is_pod_link (link))
     return 0;
@@ -57,11 +79,7 @@ collect_port (const struct link_state *link, void *arg)
       list->ports = larger;
       list->capacity = capacity;
     }
-  if (blank && inet_pton (AF_INET, blank + 1, &address) == 1)
-    {
-      port.has_address = true;
-      port.address = address.s_addr;
-    }
+  read_alias (link->alias, &port);
   list->ports[list->count++] = port;
   return 0;
 }
@@ -83,7 +101,7 @@ static int
 ensure_port (struct netlink *netlink, const struct port *port, int bridge)
 {
   uint8_t mac[6];
-  int err = set_link_master (netlink, port->index, bridge);
+  int err = set_link_master (netlink, port->index, bridge, port->kind);
 
   if (err < 0 || !port->has_address)
     return err;

@@ -264,7 +264,8 @@ TS_EXPORT int ts_network_set_peers (const char *vxlan, const char *source, const
                                     struct ts_result *res);
 /* Takes bridge, VXLAN device and the pods' devices away. Right when they never existed. */
 TS_EXPORT int ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result *res);
-/* "NAME ID ADDRESS\n" for each pod's device on the node, "NAME tessera-pool\n" for one that is nobody's yet. */
+/* "NAME ID ADDRESS\n" for each pod's device on the node, or "NAME ID ADDRESS host-ports\n", "NAME tessera-pool\n" for
+ * one that is nobody's yet. */
 TS_EXPORT int ts_network_list_pod_links (char *out, uint32_t size, struct ts_result *res);
 
 /* ---- netns.c ---- */
@@ -277,14 +278,14 @@ TS_EXPORT int ts_netns_prepare (const char *path, const char *bridge, const char
 
 struct ts_netns_assignment
 {
-  const char *from;    /* where a prepared one is held */
-  const char *path;    /* where it is to be held */
-  const char *link;    /* its device's end on the node */
-  const char *id;      /* whose it is, written down at the device */
-  const char *address; /* of the pod */
-  const char *gateway; /* the bridge's address */
-  int32_t control;     /* as it was prepared with */
-  int32_t reserved;
+  const char *from;       /* where a prepared one is held */
+  const char *path;       /* where it is to be held */
+  const char *link;       /* its device's end on the node */
+  const char *id;         /* whose it is, written down at the device */
+  const char *address;    /* of the pod */
+  const char *gateway;    /* the bridge's address */
+  int32_t control;        /* as it was prepared with */
+  int32_t has_host_ports; /* ports of the node lead to it */
 };
 
 /* Gives a prepared namespace its address and routes, and moves it from `from` to `path`. -EEXIST of the step "make
@@ -299,6 +300,31 @@ TS_EXPORT int ts_netns_release (const char *path, struct ts_result *res);
 
 /* Runs nft commands as one transaction. */
 TS_EXPORT int ts_nft_run (const char *commands, struct ts_result *res);
+/* What an nft command prints, in nft's JSON, numbers instead of names; -ENOBUFS when `size` is too small. */
+TS_EXPORT int ts_nft_list (const char *command, char *out, uint32_t size, struct ts_result *res);
+
+/* ---- host-port.c ---- */
+
+struct ts_host_port
+{
+  const char *address; /* of the node, "0.0.0.0" for each that it has */
+  uint32_t protocol;   /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+  uint32_t port;
+};
+
+/* Takes the port as a server would, so that no other process of the node can have it for as long as *socket is open.
+   Nobody reads from it. -1 when the kernel does not speak the protocol itself, where nobody else can have it either. */
+TS_EXPORT int ts_host_port_hold (const struct ts_host_port *port, int32_t *socket, struct ts_result *res);
+/* Whether packets from and to 127.0.0.0/8 may be routed over this device. */
+TS_EXPORT int ts_route_loopback (const char *device, int32_t allow, struct ts_result *res);
+
+/* ---- conntrack.c ---- */
+
+/* The kernel forgets the connections that were led to this pod from a port of the node: what comes next of one is
+   looked at anew. Nothing happens where the kernel cannot tell what it tracks. */
+TS_EXPORT int ts_conntrack_forget_pod (const char *address, struct ts_result *res);
+/* The same for those that were taken as the node's own, to this port of it. */
+TS_EXPORT int ts_conntrack_forget_port (const struct ts_host_port *port, struct ts_result *res);
 
 /* ---- memory.c ---- */
 

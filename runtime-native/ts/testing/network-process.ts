@@ -14,8 +14,8 @@ process.on("message", async ({ id, method, args }: { id: number; method: keyof N
     const call = network[method] as (...args: unknown[]) => Promise<unknown>;
     process.send?.({ id, value: await call.apply(network, args) });
   } catch (error) {
-    const { message, reason, step, errno } = error as { message: string; reason?: string; step?: string; errno?: number };
-    process.send?.({ id, error: { message, reason, step, errno } });
+    const { message, reason, step, errno, holder } = error as Record<string, unknown>;
+    process.send?.({ id, error: { message, reason, step, errno, holder } });
   }
 });
 process.on("disconnect", () => process.exit(0));

@@ -39,7 +39,17 @@ export class TestNetns {
 /** What the network of a node may be asked from another process: its methods, each with its result or its error. */
 type Methods = Pick<
   NativeNodeNetwork,
-  "ensureNode" | "setPeers" | "createPodNetns" | "releaseNetns" | "listNetns" | "listPodLinks" | "removeNode" | "close"
+  | "ensureNode"
+  | "setPeers"
+  | "createPodNetns"
+  | "releaseNetns"
+  | "listNetns"
+  | "listPodLinks"
+  | "openHostPorts"
+  | "closeHostPorts"
+  | "listHostPorts"
+  | "removeNode"
+  | "close"
 >;
 
 /** A `NativeNodeNetwork` in a process of its own that lives in the given network namespace. */

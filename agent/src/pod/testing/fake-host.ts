@@ -1,6 +1,14 @@
 import { mkdir, rm } from "node:fs/promises";
 import { TesseraError } from "@tessera/proto";
-import type { HostFiles, NodeNetwork, PeerNode, PodNetworkSpec } from "@tessera/runtime-native";
+import {
+  formatHostPort,
+  type HostFiles,
+  type HostPortsSpec,
+  HostPortTaken,
+  type NodeNetwork,
+  type PeerNode,
+  type PodNetworkSpec,
+} from "@tessera/runtime-native";
 import type {
   ImagePuller,
   ImageRemoval,
@@ -14,6 +22,7 @@ import type {
 /** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
 export class FakeNetwork implements NodeNetwork {
   readonly netns = new Map<string, string>();
+  readonly hostPorts = new Map<string, HostPortsSpec>();
   peers: readonly PeerNode[] = [];
   nodeCidr = "";
   /** Thrown by the next createPodNetns. */
@@ -41,8 +50,23 @@ export class FakeNetwork implements NodeNetwork {
   async listNetns(): Promise<string[]> {
     return [...this.netns.keys()];
   }
+  async openHostPorts(spec: HostPortsSpec): Promise<void> {
+    await Promise.resolve();
+    for (const port of spec.ports)
+      for (const { id, ports } of this.hostPorts.values())
+        if (id !== spec.id && ports.some((one) => formatHostPort(one) === formatHostPort(port))) throw new HostPortTaken(port, id);
+    this.hostPorts.set(spec.id, spec);
+  }
+  async closeHostPorts(id: string): Promise<void> {
+    await Promise.resolve();
+    this.hostPorts.delete(id);
+  }
+  async listHostPorts(): Promise<HostPortsSpec[]> {
+    return [...this.hostPorts.values()];
+  }
   async removeNode(): Promise<void> {
     this.netns.clear();
+    this.hostPorts.clear();
   }
   async close(): Promise<void> {}
 }

@@ -112,6 +112,7 @@ export class TestNode {
     return [
       ...[...this.kernel.sandboxes.keys()].map((id) => `sandbox ${id}`),
       ...[...this.network.netns.keys()].map((id) => `netns ${id}`),
+      ...[...this.network.hostPorts.keys()].map((id) => `host ports ${id}`),
       ...[...this.hostFiles.mounted].map((path) => `mount ${path}`),
       ...files.map((name) => `folder ${name}`),
       ...addresses.map((name) => `address ${name}`),

@@ -20,7 +20,7 @@ test("wishes that nothing acts on are told with their place", () => {
     securityContext: { seLinuxOptions: { level: "s0" } },
     containers: [
       { name: "a", securityContext: { appArmorProfile: { type: "RuntimeDefault" }, windowsOptions: {} } },
-      { name: "b", ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 8081 }] },
+      { name: "b", ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 8081, hostIP: "::1" }] },
     ],
     initContainers: [{ name: "c", ports: [{ containerPort: 82, hostPort: 8082 }] }],
   };
@@ -31,9 +31,15 @@ test("wishes that nothing acts on are told with their place", () => {
     "spec.priorityClassName",
     "spec.containers[0].securityContext.appArmorProfile",
     "spec.containers[0].securityContext.windowsOptions",
-    "spec.containers[1].ports[1].hostPort",
+    "spec.containers[1].ports[1].hostIP",
     "spec.initContainers[0].ports[0].hostPort",
   ]);
+});
+
+test("ports of the node that lead to a container or a sidecar are nothing to tell", () => {
+  const ports = [{ containerPort: 80, hostPort: 8080, hostIP: "192.0.2.1" }];
+  const proxy = { name: "proxy", restartPolicy: "Always", ports: [{ containerPort: 81, hostPort: 8081 }] };
+  assert.deepEqual(paths({ containers: [{ name: "a", ports }], initContainers: [proxy] }), []);
 });
 
 test("ports of a pod in the node's network are the node's already", () => {

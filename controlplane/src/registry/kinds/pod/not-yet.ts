@@ -1,9 +1,10 @@
-import type { Container, Pod, PodSecurityContext, PodSpec, SecurityContext } from "@tessera/proto";
+import { isIPv6 } from "node:net";
+import type { Container, ContainerPort, Pod, PodSecurityContext, PodSpec, SecurityContext } from "@tessera/proto";
 import { knownPriorities } from "./defaults.ts";
 
 /**
- * What a pod wishes that nothing acts on yet. Such a pod is not refused, since it runs all the same; but whoever made it is told, as a wish that is
- * silently not granted is found out late.
+ * What a pod wishes that nothing acts on, yet or at all. Such a pod is not refused, since it runs all the same; but whoever made it is told, as a wish
+ * that is silently not granted is found out late.
  */
 export function unheededWishes({ spec = {} }: Pod): string[] {
   const { hostNetwork, containers = [], initContainers = [] } = spec;
@@ -11,15 +12,19 @@ export function unheededWishes({ spec = {} }: Pod): string[] {
   wishes.push(...unheededOfPod(spec), ...unheededOfContainers({ containers, initContainers }));
   if (hostNetwork) return wishes;
   for (const [list, members] of Object.entries({ containers, initContainers })) {
-    for (const [at, { ports = [] }] of members.entries()) {
-      for (const [port, { hostPort }] of ports.entries()) {
-        const path = `spec.${list}[${at}].ports[${port}].hostPort`;
-        if (hostPort)
-          wishes.push(`${path}: the scheduler keeps ${hostPort} of the node for this pod, but nothing leads from there to the pod yet`);
-      }
+    for (const [at, { ports = [], restartPolicy }] of members.entries()) {
+      const endsByItself = list === "initContainers" && restartPolicy !== "Always";
+      wishes.push(...ports.flatMap((port, index) => unheededPort(port, `spec.${list}[${at}].ports[${index}]`, endsByItself)));
     }
   }
   return wishes;
+}
+
+/** Neither will ever lead to the pod. */
+function unheededPort({ hostPort, hostIP = "" }: ContainerPort, path: string, endsByItself: boolean): string[] {
+  if (!hostPort) return [];
+  if (endsByItself) return [`${path}.hostPort: ports of init containers that run to their end are not reached through the node`];
+  return isIPv6(hostIP) ? [`${path}.hostIP: pods have addresses of IPv4 only, so nothing leads from ${hostIP} to this one`] : [];
 }
 
 function unheededOfPod({ schedulingGroup, resources, priorityClassName, securityContext }: PodSpec): string[] {
