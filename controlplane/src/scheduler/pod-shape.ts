@@ -57,6 +57,7 @@ export class ShapeCatalog {
     const hostPorts = podHostPorts(spec);
     const images = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].map(({ image = "" }) => image);
     const constraintsKey = JSON.stringify([spec.nodeSelector, spec.affinity?.nodeAffinity, spec.tolerations]);
+    const hasRules = hasPeerRules(spec);
     const key = JSON.stringify([
       constraintsKey,
       [...requests],
@@ -64,7 +65,7 @@ export class ShapeCatalog {
       scored.memoryBytes,
       hostPorts,
       images,
-      rulesKey(spec, namespace),
+      hasRules ? rulesKey(spec, namespace) : 0,
     ]);
     const known = this.#shapes.get(key);
     if (known) {
@@ -82,7 +83,7 @@ export class ShapeCatalog {
       scoredMemoryBytes: scored.memoryBytes,
       hostPorts,
       images: images.map(canonicalImage),
-      rules: hasPeerRules(spec) ? acquirePeerRules(spec, namespace, constraints, this.#nodes.peers) : undefined,
+      rules: hasRules ? acquirePeerRules(spec, namespace, constraints, this.#nodes.peers) : undefined,
     };
     this.#shapes.set(key, { value: shape, users: 1, constraintsKey });
     return shape;
@@ -109,8 +110,7 @@ export class ShapeCatalog {
   }
 }
 
-/** Pods without rules share their shape with those of other namespaces. */
+/** What rules mean depends on the namespace; pods without any share their shape with those of other namespaces. */
 function rulesKey(spec: PodSpec, namespace: string): unknown[] {
-  if (!hasPeerRules(spec)) return [];
   return [namespace, spec.affinity?.podAffinity, spec.affinity?.podAntiAffinity, spec.topologySpreadConstraints];
 }

@@ -124,6 +124,20 @@ test("reasons are told anew after nodes came that help nobody", async (t) => {
   await eventually("the new reason is told", () => scheduled("web")?.message === "0/1 nodes are available: 1 Insufficient cpu.");
 });
 
+test("reasons are told anew after other pods changed in a way that helps nobody", async (t) => {
+  const { registry, clock, scheduled, create } = await start(t);
+  await registry.nodes.create(node("n1").build());
+  await create(pod("old").label("app", "web").on("n1"));
+  await create(pod("web").awayFrom({ topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { app: "web" } } }));
+  const inTheWay = (name: string) => `0/1 nodes are available: 1 pod anti-affinity with default/${name} over kubernetes.io/hostname.`;
+  await eventually("web waits", () => scheduled("web")?.message === inTheWay("old"));
+  await create(pod("new").label("app", "web").on("n1"));
+  await registry.pods.remove("default", "old", { graceSeconds: 0 });
+  await eventually("telling it waits for the clock", () => clock.pending.length === 1);
+  clock.advance(5_000);
+  await eventually("the new reason is told", () => scheduled("web")?.message === inTheWay("new"));
+});
+
 test("capacity is taken at once: pods that come together do not meet on one place", async (t) => {
   const { registry, nodeOf, scheduled, create } = await start(t);
   await registry.nodes.create(node("n1").cpu("1").build());

@@ -22,7 +22,7 @@ export const DEFAULT_SCHEDULER_NAME = "default-scheduler";
 
 /** Pods placed before other work of the process gets a turn. */
 const PODS_PER_TURN = 64;
-/** Reasons of waiting pods are told anew at most so often when nodes came, went or changed in a way that helped nobody. */
+/** Reasons of waiting pods are told anew at most so often when nodes or other pods came, went or changed in a way that helped nobody. */
 const RETELL_AFTER_MS = 5_000;
 /** Objects parsed at the start before other work of the process gets a turn. */
 const LOADS_PER_TURN = 500;
@@ -79,6 +79,8 @@ export class Scheduler implements ControlLoop {
   /** The table's staticVersion when reasons were last told, and the timer for telling them anew. */
   #toldVersion = 0;
   #cancelRetelling: (() => void) | undefined;
+  /** Whether other pods changed in a way that helped nobody since reasons were last told. */
+  #areReasonsOld = false;
   constructor(deps: SchedulerDependencies) {
     this.#deps = deps;
     this.#policy = deps.policy ?? defaultPolicy;
@@ -229,7 +231,11 @@ export class Scheduler implements ControlLoop {
    * wherever these came, went or changed. So only such are looked at.
    */
   #wakeWaiting(): void {
+    this.#wakeHelped();
     this.#planRetelling();
+  }
+
+  #wakeHelped(): void {
     const changes: Changes = {
       ...this.#nodes.peers.takeChanges(),
       improved: this.#nodes.takeImproved(),
@@ -251,19 +257,25 @@ export class Scheduler implements ControlLoop {
     }
   }
 
+  /** Notes as well when the pods are not helped, but may be refused for other reasons than before. */
   #isHelped(shape: PodShape, kin: Kin, isRegrouped: boolean, { improved, groups, nodes }: Changes): boolean {
     const isTouched = (group: PodGroup) => groups.has(group);
     // A node that left or changed its labels may have evened out what is spread over all of them.
     const isOpened = isRegrouped || kin.groups.some(isTouched) || (shape.rules && (nodes || shape.rules.groups.some(isTouched)));
-    return isOpened ? this.#placer.fitsSomewhere(shape, kin) : this.#placer.fitsOneOf(shape, kin, improved);
+    if (!isOpened) return this.#placer.fitsOneOf(shape, kin, improved);
+    const isHelped = this.#placer.fitsSomewhere(shape, kin);
+    if (!isHelped) this.#areReasonsOld = true;
+    return isHelped;
   }
 
   /** "no nodes available" must not stand there for ever when nodes did come, but none that fits. */
   #planRetelling(): void {
-    if (this.#toldVersion === this.#nodes.staticVersion || this.#cancelRetelling || this.#queue.waitingCount === 0) return;
+    if (this.#toldVersion === this.#nodes.staticVersion && !this.#areReasonsOld) return;
+    if (this.#cancelRetelling || this.#queue.waitingCount === 0) return;
     this.#cancelRetelling = this.#deps.clock.after(RETELL_AFTER_MS, () => {
       this.#cancelRetelling = undefined;
       this.#toldVersion = this.#nodes.staticVersion;
+      this.#areReasonsOld = false;
       for (const shape of [...this.#queue.waitingShapes]) this.#queue.wake(shape);
       this.#planTurn();
     });

@@ -1,4 +1,12 @@
-import type { LabelSelector, PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm } from "@tessera/proto";
+import type {
+  LabelSelector,
+  PodAffinity,
+  PodAffinityTerm,
+  PodAntiAffinity,
+  PodSpec,
+  TopologySpreadConstraint,
+  WeightedPodAffinityTerm,
+} from "@tessera/proto";
 import type { Constraints } from "../constraints.ts";
 import type { PeerTable } from "./peer-table.ts";
 import type { PodGroup, PodSelection } from "./pod-group.ts";
@@ -54,14 +62,14 @@ const noPods: PodSelection = { namespaces: [], namespaceSelector: undefined, lab
 
 /** Whether the pod says anything of other pods. */
 export function hasPeerRules({ affinity, topologySpreadConstraints }: PodSpec): boolean {
-  const some = ({
-    requiredDuringSchedulingIgnoredDuringExecution: required,
-    preferredDuringSchedulingIgnoredDuringExecution: preferred,
-  }: {
-    readonly requiredDuringSchedulingIgnoredDuringExecution?: readonly unknown[];
-    readonly preferredDuringSchedulingIgnoredDuringExecution?: readonly unknown[];
-  }) => (required?.length ?? 0) + (preferred?.length ?? 0) > 0;
-  return (topologySpreadConstraints?.length ?? 0) > 0 || some(affinity?.podAffinity ?? {}) || some(affinity?.podAntiAffinity ?? {});
+  if ((topologySpreadConstraints?.length ?? 0) > 0) return true;
+  return affinity !== undefined && (hasTerms(affinity.podAffinity) || hasTerms(affinity.podAntiAffinity));
+}
+
+function hasTerms(pods: PodAffinity | PodAntiAffinity | undefined): boolean {
+  const { requiredDuringSchedulingIgnoredDuringExecution: required, preferredDuringSchedulingIgnoredDuringExecution: preferred } =
+    pods ?? {};
+  return (required?.length ?? 0) + (preferred?.length ?? 0) > 0;
 }
 
 /** Makes a pod's rules, for as long as `releasePeerRules` is not called. */

@@ -47,8 +47,9 @@ export class PeerTable {
 
   /** Each wants its `releasePod`. */
   acquirePod(namespace: string, labels: Labels = noLabels): SelectablePod {
-    const text = JSON.stringify(labels);
-    const key = text === "{}" ? namespace : `${namespace} ${text}`;
+    let key = namespace;
+    // Neither keys nor values of labels can contain the separators. Once per pod, so what JSON.stringify takes longer would be felt.
+    for (const label in labels) key += `\n${label}=${labels[label]}`;
     let pod = this.#pods.get(key);
     if (!pod) {
       pod = new SelectablePod(key, namespace, labels, this.nobody);
