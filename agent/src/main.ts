@@ -15,6 +15,7 @@ import {
   SERVE_OPTIONS,
   type ServeSettings,
 } from "./settings.ts";
+import { stopPods } from "./stop-pods.ts";
 
 const program = new Command("agent").description("Tessera's node agent").version(VERSION);
 
@@ -39,6 +40,14 @@ const inventoryCommand = program
   .description("print as JSON whatever of pods the kernel and the disk hold; needs no running agent");
 for (const option of INVENTORY_OPTIONS) inventoryCommand.addOption(option);
 inventoryCommand.action((settings: InventorySettings) => printInventory(settings, process.stdout));
+
+const stopPodsCommand = program
+  .command("stop-pods")
+  .description(
+    "end the containers of all pods of this node, each pod within its own grace; the next agent starts them again; no agent may run",
+  );
+for (const option of INVENTORY_OPTIONS) stopPodsCommand.addOption(option);
+stopPodsCommand.action((settings: InventorySettings) => stopPods(settings));
 
 const cleanCommand = program
   .command("clean")

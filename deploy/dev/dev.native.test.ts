@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { listChildren } from "./cgroups.ts";
-import { ClusterFolder } from "./cluster-file.ts";
+import { ClusterFolder, readCluster } from "./cluster-file.ts";
 import { runCommand } from "./command.ts";
 import { findLeaks } from "./doctor.ts";
 import { downCluster } from "./down.ts";
@@ -119,6 +121,27 @@ describe("development clusters", () => {
     await assertNothingLeft();
   });
 
+  it("do not choose the ports that one of another home folder is about to listen at", async () => {
+    const other = { ...settings, home: join(dirname(settings.home), "other") };
+    const child = upProcess("theirs", other);
+    try {
+      // Stopped between having chosen and listening.
+      for await (const line of createInterface({ input: child.stdout })) if (line.startsWith("control plane")) break;
+      child.kill("SIGSTOP");
+      const theirs = await readCluster(new ClusterFolder(other.home, "theirs"));
+      const ours = await up("ours", 1);
+      const ports = [theirs?.apiPort, theirs?.nodePort, ours.apiPort, ours.nodePort];
+      assert.equal(new Set(ports).size, 4, ports.join(", "));
+      await down("ours");
+    } finally {
+      const ended = once(child, "close");
+      child.kill("SIGKILL");
+      await ended;
+      await downCluster({ name: "theirs" }, other, silentProgress);
+    }
+    await assertNothingLeft();
+  });
+
   for (const step of ["network", "control plane", "node-1", "waiting"]) {
     it(`that were killed while coming up ("${step}") go without a trace`, async () => {
       await killUpAt(step, "killed", settings);
@@ -147,11 +170,15 @@ describe("development clusters", () => {
   });
 });
 
+/** `up` of a cluster with one node, as a process of its own that prints its steps. */
+function upProcess(name: string, { home, dist, kubeconfig }: DevSettings): ChildProcessByStdio<null, Readable, null> {
+  const program = join(here, "testing/up.ts");
+  return spawn(process.execPath, [program, home, dist, kubeconfig, name, "1"], { stdio: ["ignore", "pipe", "inherit"] });
+}
+
 /** Starts `up` as a process of its own and kills it the moment it tells of a step. */
 async function killUpAt(step: string, name: string, settings: DevSettings): Promise<void> {
-  const { home, dist, kubeconfig } = settings;
-  const program = join(here, "testing/up.ts");
-  const child = spawn(process.execPath, [program, home, dist, kubeconfig, name, "1"], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = upProcess(name, settings);
   const ended = new Promise((resolve) => child.once("close", resolve));
   let seen = false;
   for await (const line of createInterface({ input: child.stdout })) {

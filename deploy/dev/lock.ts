@@ -20,7 +20,8 @@ export async function withLock<T>(
   }
 }
 
-async function tryLock(name: string): Promise<Server | undefined> {
+/** The lock, to be closed, or undefined when somebody has it. */
+export async function tryLock(name: string): Promise<Server | undefined> {
   const server = createServer((socket) => socket.destroy());
   return await new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(undefined) : reject(error)));

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { mustRun } from "./command.ts";
 import { type Ipv4Block, parseBlock } from "./ipv4.ts";
 import type { Taken } from "./plan.ts";
+import { readHeldPorts } from "./ports.ts";
 
 /** A network link as `ip -j -d link` tells it. */
 export interface Link {
@@ -38,7 +39,11 @@ export async function readTaken(links: readonly Link[]): Promise<Omit<Taken, "cl
     const block = parseBlock(String(row["dst"]));
     if (block !== undefined) routes.push(block);
   }
-  return { routes, links: new Set(links.map((link) => link.name)), ports: await readListeningPorts() };
+  return {
+    routes,
+    links: new Set(links.map((link) => link.name)),
+    ports: new Set([...(await readListeningPorts()), ...(await readHeldPorts())]),
+  };
 }
 
 /** Largest packet that leaves this machine: the link of the default route, or the usual 1500. */

@@ -13,7 +13,7 @@ export interface Taken {
   /** Names of all links. */
   readonly links: ReadonlySet<string>;
   readonly clusters: readonly Cluster[];
-  /** TCP ports that somebody on this machine listens on. */
+  /** TCP ports that somebody on this machine listens on, or is about to. */
   readonly ports: ReadonlySet<number>;
 }
 

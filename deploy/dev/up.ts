@@ -2,12 +2,13 @@ import { mkdir } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { type Cluster, ClusterFolder, contextName, readCluster, readClusters, writeCluster } from "./cluster-file.ts";
 import { awaitControlPlane, ensureControlPlane } from "./control-plane.ts";
-import { addToKubeconfig } from "./kubeconfig.ts";
+import { type AdminAccess, addToKubeconfig } from "./kubeconfig.ts";
 import { withLock } from "./lock.ts";
 import { readLinks, readOutsideMtu, readTaken } from "./machine.ts";
 import { ensureClusterNetwork } from "./network.ts";
 import { ensureNode } from "./node-host.ts";
 import { checkName, defaultNodeCount, growCluster, planCluster } from "./plan.ts";
+import { holdPorts } from "./ports.ts";
 import { checkPrerequisites } from "./prerequisites.ts";
 import { awaitNodes } from "./readiness.ts";
 import type { DevSettings, Progress } from "./settings.ts";
@@ -31,15 +32,13 @@ export async function upCluster(options: UpOptions, settings: DevSettings, progr
   checkName(options.name);
   await checkPrerequisites(settings);
   return await withClusterLock(settings, options.name, options.signal, async () => {
-    const cluster = await withMachineLock(options.signal, async () => {
+    const { cluster, ports } = await withMachineLock(options.signal, async () => {
       const planned = await planOrRead(options, settings);
       progress.step(`network ${planned.subnet} on ${planned.bridge}`);
       await ensureClusterNetwork(planned);
-      return planned;
+      return { cluster: planned, ports: await holdPorts([planned.apiPort, planned.nodePort]) };
     });
-    progress.step("control plane, etcd and nats-server");
-    await ensureControlPlane(cluster, settings);
-    const access = await awaitControlPlane(cluster, settings, options.deadlineMs, options.signal);
+    const access = await startControlPlane(cluster, ports, options, settings, progress);
     progress.step(cluster.nodes.length === 1 ? "node-1" : `node-1 to node-${cluster.nodes.length}`);
     await Promise.all(cluster.nodes.map((node) => ensureNode(cluster, node, settings)));
     await addToKubeconfig(cluster.kubeconfig, contextName(cluster.name), access);
@@ -47,6 +46,20 @@ export async function upCluster(options: UpOptions, settings: DevSettings, progr
     await awaitNodes(cluster, settings, access, options);
     return cluster;
   });
+}
+
+/** Returns how to reach it. Its ports are held until it listens at them itself. */
+async function startControlPlane(
+  cluster: Cluster,
+  ports: AsyncDisposable,
+  options: UpOptions,
+  settings: DevSettings,
+  progress: Progress,
+): Promise<AdminAccess> {
+  await using _held = ports;
+  progress.step("control plane, etcd and nats-server");
+  await ensureControlPlane(cluster, settings);
+  return await awaitControlPlane(cluster, settings, options.deadlineMs, options.signal);
 }
 
 /** What is taken is looked up and the new cluster written down under one lock, so that two clusters never choose the same. */

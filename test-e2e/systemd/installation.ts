@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makeRelease } from "../../deploy/release/make-release.ts";
 import { kubectlOk, tsctlOk, until } from "../harness/cluster.ts";
+import { Companion } from "../harness/companion.ts";
 import { debianRoot } from "../harness/debian-root.ts";
 import { runOk } from "../harness/run.ts";
 import { Machine } from "./machine.ts";
@@ -69,6 +70,11 @@ export class Installation implements AsyncDisposable {
 
   async kubectl(...args: string[]): Promise<string> {
     return await kubectlOk(args, { env: this.#environment });
+  }
+
+  /** A kubectl that runs beside the test. */
+  companion(...args: string[]): Companion {
+    return new Companion("kubectl", args, this.#environment);
   }
 
   /** With that on its standard input. */

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { until } from "../harness/cluster.ts";
+import { readCertificates, shownSerial } from "./certificates.ts";
 import { Installation, releaseFolder, versions } from "./installation.ts";
 import type { Machine } from "./machine.ts";
 import { differences, type MachineState, readMachineState } from "./machine-state.ts";
 import { provoke, refusals } from "./refusals.ts";
-import { Witnesses } from "./witnesses.ts";
+import { assertUnbroken, Witnesses } from "./witnesses.ts";
 
 let installation: Installation;
 let witnesses: Witnesses;
@@ -81,8 +82,11 @@ test("an installer that is killed half way leaves what an uninstall removes, and
   await killInstaller(controlPlane, "systemctl daemon-reload", "control-plane");
 });
 
+/** Of the certificates that are made while the machines are installed: they are renewed while the first pods run. */
+const shortLives = ["--certificate-lifetime", "60s", "--node-certificate-lifetime", "60s"];
+
 test("a control plane and two nodes are installed and joined, and run pods", async () => {
-  await installOk(installation.controlPlane, versions.first, "control-plane");
+  await installOk(installation.controlPlane, versions.first, "control-plane", "--", ...shortLives);
   const { server, token, caHash } = JSON.parse(await installation.tsctl("join-token", "create", "--reusable", "-o", "json"));
   assert.equal(server, `${installation.controlPlane.ip}:6443`);
   const [first] = installation.nodes;
@@ -95,9 +99,45 @@ test("a control plane and two nodes are installed and joined, and run pods", asy
   await Promise.all(
     installation.nodes.map((node) => installOk(node, versions.first, "agent", "--join", server, "--token", token, "--ca-hash", caHash)),
   );
+  // What is renewed from now on lives as long as it usually does.
+  await installOk(installation.controlPlane, versions.first, "control-plane", "--listen", "0.0.0.0:6443");
   await installation.awaitNodes();
   await installation.tsctl("image", "load", resolve(import.meta.dirname, "../../dist/busybox.tar"));
   await witnesses.start();
+});
+
+test("all certificates are renewed while everything runs, and no session notices", async () => {
+  const { controlPlane } = installation;
+  const processes = () => controlPlane.shell("systemctl show --property=MainPID --value tessera-controlplane; pgrep 'etcd|nats-server'");
+  const before = await processes();
+  await using echo = installation.companion("exec", "-i", "counter-0", "--", "cat");
+  await using log = installation.companion("logs", "--follow", "counter-1");
+  await using watch = installation.companion("get", "pods", "--watch", "--show-labels");
+  echo.say("before");
+  await echo.hears("an echo", (text) => text === "before\n");
+  await unnoticed(async () => {
+    await until(
+      "certificates for a year",
+      async () => {
+        const ends = [...(await readCertificates(installation)).values()].map(({ validTo }) => Date.parse(validTo));
+        return Math.min(...ends) > Date.now() + 300 * 86_400_000 ? true : undefined;
+      },
+      120_000,
+    );
+  });
+  assert.equal(await processes(), before);
+  const files = await readCertificates(installation);
+  const server = files.get(`${controlPlane.options.name}:/var/lib/tessera-controlplane/pki/server.crt`);
+  for (const port of [6443, 6444]) assert.equal(await shownSerial(controlPlane.ip, port), server?.serialNumber, `port ${port}`);
+  echo.say("after");
+  await echo.hears("an echo", (text) => text === "before\nafter\n");
+  const lines = () => log.stdout.split("\n").slice(0, -1);
+  const seen = lines().length;
+  await log.hears("another line", () => lines().length > seen);
+  assertUnbroken(lines(), "counter-1");
+  await installation.kubectl("label", "pod", "counter-0", "certificates=renewed");
+  await watch.hears("a label", (text) => text.includes("certificates=renewed"));
+  assert.equal(await installation.kubectl("exec", "counter-1", "--", "echo", "new session"), "new session\n");
 });
 
 test("installing again changes nothing", async () => {
@@ -175,6 +215,48 @@ test("flags that the control plane does not start with are taken back", async ()
     assert.match(stdout, /going back to the flags that controlplane had/);
   });
   assert.equal(await flags(), before);
+});
+
+test("a stop of the pods' unit ends each pod in its own time, and a kill of it brings them back", async () => {
+  const [, node] = installation.nodes;
+  assert.ok(node);
+  const loop = "while :; do sleep 0.1; done";
+  await witnesses.apply("hurry", node, `trap : TERM; ${loop}`, { terminationGracePeriodSeconds: 1 });
+  await witnesses.apply("patient", node, `trap 'sleep 4; exit 7' TERM; ${loop}`, { terminationGracePeriodSeconds: 100 });
+  await installation.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/hurry", "pod/patient");
+  await node.runOk(["systemctl", "stop", "tessera-pods"]);
+  await node.runOk(["systemctl", "start", "tessera-agent"]);
+  const end = async (name: string) => {
+    const ends = ["exitCode", "finishedAt"].map((field) => `{.status.containerStatuses[0].lastState.terminated.${field}}`);
+    const said = await until(`${name} runs again`, async () => {
+      const [exitCode, finishedAt] = (await installation.kubectl("get", "pod", name, "-o", `jsonpath=${ends.join(" ")}`)).split(" ");
+      return finishedAt ? { exitCode: Number(exitCode), finishedAt } : undefined;
+    });
+    return said;
+  };
+  const [hurry, patient, counter] = [await end("hurry"), await end("patient"), await end("counter-1")];
+  assert.deepEqual([hurry.exitCode, patient.exitCode, counter.exitCode], [137, 7, 0]);
+  assert.ok(hurry.finishedAt < patient.finishedAt, `${hurry.finishedAt} is before ${patient.finishedAt}`);
+
+  const ready = () => installation.kubectl("wait", "--for=condition=Ready", "--timeout=90s", "pod/counter-1");
+  await ready();
+  const before = await witnesses.lifeOf("counter-1");
+  await node.runOk(["systemctl", "kill", "--signal=KILL", "tessera-pods"]);
+  await until("counter-1 has ended", async () => ((await witnesses.restartsOf("counter-1")) > before.restarts ? true : undefined), 90_000);
+  await ready();
+  assert.match((await witnesses.lifeOf("counter-1")).cgroups, /tessera-pods\.service\/pod/);
+  await installation.kubectl("delete", "pod", "hurry", "patient", "--grace-period=1", "--timeout=60s");
+});
+
+test("the services are confined as far as what they do allows", async () => {
+  const [node] = installation.nodes;
+  assert.ok(node);
+  // A tenth of systemd's points each; for the agent, see its unit.
+  for (const [machine, unit, exposure] of [
+    [installation.controlPlane, "tessera-controlplane.service", 14],
+    [node, "tessera-pods.service", 43],
+  ] as const)
+    await machine.runOk(["systemd-analyze", "--no-pager", "security", `--threshold=${exposure}`, unit]);
 });
 
 test("pods come back when their machine boots anew", async () => {

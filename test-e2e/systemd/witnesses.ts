@@ -29,28 +29,27 @@ export class Witnesses {
   async start(): Promise<void> {
     const [first, second] = this.#installation.nodes;
     assert.ok(first && second);
-    await this.#apply("counter-0", first, counting);
-    await this.#apply("counter-1", second, counting);
-    await this.#apply("receiver", second, "tail -f /dev/null | nc -l -p 7000");
+    await this.apply("counter-0", first, counting);
+    await this.apply("counter-1", second, counting);
+    await this.apply("receiver", second, "tail -f /dev/null | nc -l -p 7000");
     await this.#installation.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/receiver");
     const ip = await this.#installation.kubectl("get", "pod", "receiver", "-o", "jsonpath={.status.podIP}");
-    await this.#apply("sender", first, `(${counting}) | nc ${ip} 7000`);
+    await this.apply("sender", first, `(${counting}) | nc ${ip} 7000`);
     const names = ["counter-0", "counter-1", "sender"].map((name) => `pod/${name}`);
     await this.#installation.kubectl("wait", "--for=condition=Ready", "--timeout=60s", ...names);
   }
 
-  async #apply(name: string, node: Machine, script: string): Promise<void> {
+  /** Makes a pod that runs the script on the node, or has its spec changed. */
+  async apply(name: string, node: Machine, script: string, spec: object = {}): Promise<void> {
     const container = {
       name: "main",
       image: exampleImage,
       command: ["sh", "-c", `: ${name}; ${script}`],
       resources: { limits: { memory: "64Mi" } },
     };
-    const spec = { nodeName: node.options.name, terminationGracePeriodSeconds: 5, containers: [container] };
-    await this.#installation.kubectlWith(
-      JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec }),
-      ...["apply", "-f", "-"],
-    );
+    const whole = { nodeName: node.options.name, terminationGracePeriodSeconds: 5, containers: [container], ...spec };
+    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: whole };
+    await this.#installation.kubectlWith(JSON.stringify(pod), "apply", "-f", "-");
   }
 
   /** Runs what must not touch pods: they live on, none of their lines is missing, and their connection has not broken. */
@@ -74,11 +73,11 @@ export class Witnesses {
     const machine = this.#installation.nodes.find(({ options }) => options.name === spec.nodeName);
     assert.ok(machine);
     const [{ restartCount, containerID, state }] = status.containerStatuses;
-    // The first process of a container is the child of the pod's shim.
+    // The oldest child of the pod's shim; the others are commands that run in the container.
     const cgroup = `pod${metadata.uid}/main_`;
     const pid = (
       await machine.shell(
-        `for pid in $(pgrep --parent $(pgrep -d, -x tessera-shim)); do ! grep -q '${cgroup}' /proc/$pid/cgroup || echo $pid; done`,
+        `for pid in $(pgrep --parent $(pgrep -d, -x tessera-shim)); do ! grep -q '${cgroup}' /proc/$pid/cgroup || echo $pid; done | head -n 1`,
       )
     ).trim();
     assert.match(pid, /^\d+$/, `${name} has one first process`);
@@ -90,6 +89,10 @@ export class Witnesses {
       containerID,
       uid: metadata.uid,
     };
+  }
+
+  async restartsOf(name: string): Promise<number> {
+    return Number(await this.#installation.kubectl("get", "pod", name, "-o", "jsonpath={.status.containerStatuses[0].restartCount}"));
   }
 
   /** The number that a pod has come to. */
