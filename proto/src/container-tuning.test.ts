@@ -9,6 +9,9 @@ test("a container has what the pod says, unless something is said of it alone", 
     "tessera.dev/blkio-weight": "300",
     "tessera.dev/device-read-bps.web": "/dev/vda:10Mi,/dev/disk/by-id/x:1k",
     "tessera.dev/device-write-iops": "/dev/vda:5",
+    "tessera.dev/cpuset-cpus": "0-1, 3",
+    "tessera.dev/cpuset-cpus.web": "2",
+    "tessera.dev/cpuset-mems.web": "0",
   };
   assert.deepEqual(containerTuning(annotations, "db"), {
     ulimits: [
@@ -17,8 +20,11 @@ test("a container has what the pod says, unless something is said of it alone", 
     ],
     blkioWeight: 300,
     deviceLimits: [{ device: "/dev/vda", rate: "write-iops", limit: 5 }],
+    cpusetCpus: "0-1,3",
+    cpusetMems: undefined,
   });
   const web = containerTuning(annotations, "web");
+  assert.deepEqual([web.cpusetCpus, web.cpusetMems], ["2", "0"]);
   assert.deepEqual(web.ulimits, [
     { name: "nproc", soft: undefined, hard: undefined },
     { name: "memlock", soft: 100, hard: undefined },
@@ -29,7 +35,13 @@ test("a container has what the pod says, unless something is said of it alone", 
     { device: "/dev/vda", rate: "write-iops", limit: 5 },
   ]);
   assert.deepEqual(tuningFaults(annotations, ["db", "web"]), []);
-  assert.deepEqual(containerTuning(undefined, "web"), { ulimits: [], blkioWeight: undefined, deviceLimits: [] });
+  assert.deepEqual(containerTuning(undefined, "web"), {
+    ulimits: [],
+    blkioWeight: undefined,
+    deviceLimits: [],
+    cpusetCpus: undefined,
+    cpusetMems: undefined,
+  });
 });
 
 test("a pod is paused as a whole or in part", () => {
@@ -56,6 +68,11 @@ const refused: readonly [annotation: string, value: string, message: RegExp][] =
   ["device-write-bps", "/dev/vda:fast", /"fast" is not a quantity/],
   ["device-write-bps", "/dev/vda:0", /at least 1 per second/],
   ["device-read-iops", "/dev/vda:1,/dev/vda:2", /limited twice/],
+  ["cpuset-cpus", "some", /numbers and ranges of them/],
+  ["cpuset-cpus", "", /numbers and ranges of them/],
+  ["cpuset-cpus", "3-1", /numbers and ranges of them/],
+  ["cpuset-mems", "0,", /numbers and ranges of them/],
+  ["cpuset-mems.other", "0", /no container "other"/],
   ["paused", "yes", /must be "true", "false" or names of containers; the pod has no container "yes"/],
 ];
 for (const [name, value, message] of refused) {

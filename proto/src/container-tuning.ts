@@ -1,3 +1,4 @@
+import { parseIdList } from "./id-list.ts";
 import { isQuantity, quantityValue } from "./quantity.ts";
 
 /** What Docker can limit and a pod has no field for. It is said by annotations: of the pod for all its containers, or of one container. */
@@ -6,6 +7,9 @@ export interface ContainerTuning {
   /** Share of the disks' time against other containers, 10 to 1000. */
   readonly blkioWeight: number | undefined;
   readonly deviceLimits: readonly DeviceLimit[];
+  /** Where it may run and have its memory, as the kernel writes it: "0-3,8". */
+  readonly cpusetCpus: string | undefined;
+  readonly cpusetMems: string | undefined;
 }
 
 /** undefined: unlimited. */
@@ -48,7 +52,9 @@ const ulimitsName = "ulimits";
 const weightName = "blkio-weight";
 const pausedName = "paused";
 const rateName = (rate: DeviceRate) => `device-${rate}` as const;
-const perContainer: readonly string[] = [ulimitsName, weightName, ...deviceRates.map(rateName)];
+const cpusName = "cpuset-cpus";
+const memsName = "cpuset-mems";
+const perContainer: readonly string[] = [ulimitsName, weightName, cpusName, memsName, ...deviceRates.map(rateName)];
 
 /** The container's limits by the pod's annotations. What cannot be understood is left out: the API refuses pods that have it. */
 export function containerTuning(annotations: Annotations | undefined, container: string): ContainerTuning {
@@ -61,6 +67,8 @@ export function containerTuning(annotations: Annotations | undefined, container:
     ulimits: read(ulimitsName, parseUlimits) ?? [],
     blkioWeight: read(weightName, parseWeight),
     deviceLimits: deviceRates.flatMap((rate) => read(rateName(rate), (value, fault) => parseDeviceLimits(rate, value, fault)) ?? []),
+    cpusetCpus: read(cpusName, parseCpuset),
+    cpusetMems: read(memsName, parseCpuset),
   };
 }
 
@@ -93,6 +101,7 @@ export function tuningFaults(annotations: Annotations | undefined, containers: r
 function parseKind(kind: string, value: string, fault: Faults): void {
   if (kind === ulimitsName) parseUlimits(value, fault);
   else if (kind === weightName) parseWeight(value, fault);
+  else if (kind === cpusName || kind === memsName) parseCpuset(value, fault);
   else for (const rate of deviceRates) if (kind === rateName(rate)) parseDeviceLimits(rate, value, fault);
 }
 
@@ -123,6 +132,12 @@ function parseUlimit(text: string): number | undefined | null {
 function parseWeight(value: string, fault: Faults): number | undefined {
   const weight = Number(value);
   return /^\d+$/.test(value) && weight >= 10 && weight <= 1000 ? weight : fault("must be a whole number from 10 to 1000");
+}
+
+function parseCpuset(value: string, fault: Faults): string | undefined {
+  return parseIdList(value) === undefined
+    ? fault("must be numbers and ranges of them with commas between, such as 0-3,8")
+    : value.replace(/\s/g, "");
 }
 
 /** "/dev/vda:10Mi,/dev/vdb:1Mi" */

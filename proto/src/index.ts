@@ -12,6 +12,7 @@ export {
   ulimitNames,
 } from "./container-tuning.ts";
 export { isCancellation, type StatusReason, TesseraError } from "./error.ts";
+export { parseIdList } from "./id-list.ts";
 export { type InitChoice, initAnnotation, parseInitAnnotation } from "./init-annotation.ts";
 export { type ManifestDocument, type Position, parseManifest } from "./manifest.ts";
 export { type HostPort, hostPortsCollide, podHostPorts } from "./placement/host-ports.ts";

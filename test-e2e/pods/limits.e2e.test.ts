@@ -70,3 +70,22 @@ scenario("a pod that is sent to a node by name, which cannot take it in, fails a
   assert.match(elsewhere.events, /Predicate NodeAffinity failed: node\(s\) didn't match Pod's node affinity\/selector/);
   await cluster.waitReady("small");
 });
+
+scenario("a container runs on the CPUs that its annotation names, and says so when its node does not have them", async (cluster) => {
+  const on = (name: string, cpus: string) => {
+    const pod = shellPod(name, "grep Cpus_allowed_list /proc/self/status; exec sleep 1000") as { metadata: object };
+    return { ...pod, metadata: { ...pod.metadata, annotations: { "tessera.dev/cpuset-cpus": cpus } } };
+  };
+  await cluster.apply(on("bound", "0"), on("astray", "8000"));
+  await cluster.waitReady("bound");
+  await until("it has told", async () => ((await cluster.kubectlOk(["logs", "bound"])) === "Cpus_allowed_list:\t0\n" ? true : undefined));
+  assert.equal(
+    await cluster.kubectlOk(["exec", "bound", "--", "grep", "Cpus_allowed_list", "/proc/self/status"]),
+    "Cpus_allowed_list:\t0\n",
+  );
+  const message = await until("it cannot start", async () => {
+    const waiting = (await cluster.getPod("astray")).status.containerStatuses?.[0]?.state.waiting;
+    return waiting?.reason === "CreateContainerConfigError" ? waiting.message : undefined;
+  });
+  assert.match(message, /the node has no CPU 8000, only 0/);
+});

@@ -338,6 +338,15 @@ describe("resources", () => {
     refuses(() => annotatedLimits(on("/dev/null"), container("main")), "Invalid", /\/dev\/null is no block device/);
   });
 
+  it("keep to the CPUs and memory nodes that annotations name, which the node must have", () => {
+    const on = (set: Record<string, string>) => ({ ...pod("p"), metadata: { name: "p", annotations: set } });
+    const { resources } = annotatedLimits(on({ "tessera.dev/cpuset-cpus": "0", "tessera.dev/cpuset-mems": "0" }), container("main"));
+    assert.deepEqual(resources, { cpusetCpus: "0", cpusetMems: "0" });
+    const beyond = (name: string) => () => annotatedLimits(on({ [`tessera.dev/${name}.main`]: "0,8000" }), container("main"));
+    refuses(beyond("cpuset-cpus"), "Invalid", /the node has no CPU 8000, only 0/);
+    refuses(beyond("cpuset-mems"), "Invalid", /the node has no memory node 8000, only 0/);
+  });
+
   it("say who is killed first when memory runs out", () => {
     const limits = { cpu: "1", memory: "1Gi" };
     const guaranteed = container("a", { resources: { limits, requests: limits } });

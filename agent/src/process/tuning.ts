@@ -1,24 +1,38 @@
 import { readFileSync, statSync } from "node:fs";
-import { type Container, containerTuning, type DeviceLimit, type Pod, TesseraError } from "@tessera/proto";
+import { type Container, containerTuning, type DeviceLimit, type Pod, parseIdList, TesseraError } from "@tessera/proto";
 import type { ContainerSpec, IoLimit, Resources } from "@tessera/runtime-native";
 
 /** Number of a node's block device, of the whole one for a partition. Throws TesseraError when there is none. */
 export type FindDevice = (path: string) => { readonly major: number; readonly minor: number };
 
-/** What annotations say of the container. Throws TesseraError for a device that the node does not have. */
+type AnnotatedResources = Pick<Resources, "ioWeight" | "ioLimits" | "cpusetCpus" | "cpusetMems">;
+
+/** What annotations say of the container. Throws TesseraError for a device, a CPU or a memory node that the node does not have. */
 export function annotatedLimits(
   pod: Pod,
   container: Container,
   findDevice: FindDevice = findBlockDevice,
-): Pick<ContainerSpec, "rlimits"> & { readonly resources: Pick<Resources, "ioWeight" | "ioLimits"> } {
-  const { ulimits, blkioWeight, deviceLimits } = containerTuning(pod.metadata?.annotations, container.name ?? "");
+): Pick<ContainerSpec, "rlimits"> & { readonly resources: AnnotatedResources } {
+  const tuning = containerTuning(pod.metadata?.annotations, container.name ?? "");
+  const { ulimits, blkioWeight, deviceLimits, cpusetCpus, cpusetMems } = tuning;
   return {
     ...(ulimits.length > 0 ? { rlimits: ulimits } : {}),
     resources: {
       ...(blkioWeight === undefined ? {} : { ioWeight: blkioWeight }),
       ...(deviceLimits.length > 0 ? { ioLimits: toIoLimits(deviceLimits, findDevice) } : {}),
+      ...(cpusetCpus === undefined ? {} : { cpusetCpus: within(cpusetCpus, "CPU", "cpu") }),
+      ...(cpusetMems === undefined ? {} : { cpusetMems: within(cpusetMems, "memory node", "node") }),
     },
   };
+}
+
+/** cgroup v2 would take what is not there, and give the container all that there is when nothing else is left. */
+function within(wanted: string, what: string, folder: "cpu" | "node"): string {
+  const online = readFileSync(`/sys/devices/system/${folder}/online`, "utf8").trim();
+  const present = parseIdList(online);
+  const missing = [...(parseIdList(wanted) ?? [])].find((id) => present?.has(id) === false);
+  if (missing !== undefined) throw new TesseraError("Invalid", `the node has no ${what} ${missing}, only ${online}`);
+  return wanted;
 }
 
 const fields = {
