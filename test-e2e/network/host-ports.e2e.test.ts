@@ -138,12 +138,4 @@ scenario("a port that a process of the node listens on is told with its name, an
   await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=90s", "pod/web"], { timeoutMs: 100_000 });
   const node1 = await addressOfNode1(cluster, "web");
   assert.equal(await (await fetch(`http://${node1}:28084/`, { signal: AbortSignal.timeout(10_000) })).text(), page);
-  // The other of two pods waits for the first, whoever put them there.
-  await cluster.apply(shellPod("second", "exec httpd -f -p 8080 -h /var/www", web));
-  await until("the second pod to say who has the port", async () => {
-    const { message } = (await cluster.getPod("second")).status.containerStatuses?.[0]?.state.waiting ?? {};
-    return message?.includes(`is taken by pod "${cluster.namespace}/web"`) ? true : undefined;
-  });
-  await cluster.kubectlOk(["delete", "pod", "web"]);
-  await cluster.waitReady("second");
 });

@@ -323,21 +323,19 @@ describe("pods on a node", () => {
     await running("uid-b");
   });
 
-  it("holds a pod back whose host port another one has, says so, and goes on when it is free", async () => {
-    const withPort = (name: string) => pod(name, { containers: [container("main", { ports: [{ containerPort: 80, hostPort: 8080 }] })] });
-    pods.assign(withPort("a"));
-    await running("uid-a");
-    pods.assign(withPort("b"));
+  it("holds a pod back whose host port is taken, says so, and goes on when it is free", async () => {
+    const ports = [{ protocol: "TCP", address: "0.0.0.0", port: 8080, podPort: 80 }] as const;
+    await node.network.openHostPorts({ id: "uid-ending", address: "10.64.1.99", ports });
+    pods.assign(pod("a", { containers: [container("main", { ports: [{ containerPort: 80, hostPort: 8080 }] })] }));
     const failed = () => node.events.find((event) => event.reason === "FailedCreatePodSandBox");
-    await until(() => failed() !== undefined && main("uid-b") !== undefined, seen);
-    assert.equal(failed()?.message, "Failed to create pod sandbox: port 8080/TCP of the node is taken by pod uid-a");
-    assert.equal(main("uid-b")?.state?.waiting?.message, "openHostPorts: port 8080/TCP of the node is taken by pod uid-a");
-    assert.equal(node.kernel.sandboxes.size, 1);
-    pods.assign(deleted(withPort("a"), 0));
-    await until(() => node.gone.has("uid-a"), seen);
+    await until(() => failed() !== undefined && main("uid-a") !== undefined, seen);
+    assert.equal(failed()?.message, "Failed to create pod sandbox: port 8080/TCP of the node is taken by pod uid-ending");
+    assert.equal(main("uid-a")?.state?.waiting?.message, "openHostPorts: port 8080/TCP of the node is taken by pod uid-ending");
+    assert.equal(node.kernel.sandboxes.size, 0);
+    await node.network.closeHostPorts("uid-ending");
     pods.poke("hostPorts");
-    await running("uid-b");
-    assert.deepEqual([...node.network.hostPorts.keys()], ["uid-b"]);
+    await running("uid-a");
+    assert.deepEqual([...node.network.hostPorts.keys()], ["uid-a"]);
   });
 
   it("takes the host ports of a running pod over from the agent before, and lets the pod run on if it cannot", async () => {

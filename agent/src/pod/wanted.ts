@@ -9,7 +9,7 @@ import {
   TesseraError,
 } from "@tessera/proto";
 import type { PodHostPort } from "@tessera/runtime-native";
-import { podHostPorts } from "../network/pod-host-ports.ts";
+import { publishedPorts } from "../network/published-ports.ts";
 
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
@@ -75,7 +75,7 @@ export function toWanted(pod: Pod, released: boolean): WantedPod {
     graceSeconds,
     deadlineSeconds: spec.activeDeadlineSeconds,
     hostNetwork: spec.hostNetwork ?? false,
-    hostPorts: podHostPorts(spec),
+    hostPorts: publishedPorts(spec),
     volumes: (spec.volumes ?? []).map((volume) => volume.name ?? ""),
     paused: pausedContainers(pod.metadata?.annotations, containerNames(spec)),
     init: (spec.initContainers ?? []).map((container) => toWantedInit(container, policy)),

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Container } from "@tessera/proto";
-import { podHostPorts } from "./pod-host-ports.ts";
+import { publishedPorts } from "./published-ports.ts";
 
 const web: Container = { name: "web", ports: [{ containerPort: 80, hostPort: 8080 }] };
 
 describe("the host ports of a pod", () => {
   it("are those of its containers and sidecars, with defaults filled in", () => {
-    const ports = podHostPorts({
+    const ports = publishedPorts({
       containers: [
         web,
         { name: "dns", ports: [{ containerPort: 53, hostPort: 53, protocol: "UDP", hostIP: "192.0.2.1" }, { containerPort: 9 }] },
@@ -25,11 +25,11 @@ describe("the host ports of a pod", () => {
   });
 
   it("are none for a pod in the node's network", () => {
-    assert.deepEqual(podHostPorts({ hostNetwork: true, containers: [web] }), []);
+    assert.deepEqual(publishedPorts({ hostNetwork: true, containers: [web] }), []);
   });
 
   it("leave out addresses of IPv6, which pods have not", () => {
-    assert.deepEqual(podHostPorts({ containers: [{ ports: [{ containerPort: 80, hostPort: 80, hostIP: "::1" }] }] }), []);
+    assert.deepEqual(publishedPorts({ containers: [{ ports: [{ containerPort: 80, hostPort: 80, hostIP: "::1" }] }] }), []);
   });
 
   it("are told once when two are the same", () => {
@@ -37,6 +37,6 @@ describe("the host ports of a pod", () => {
       { containerPort: 80, hostPort: 8080 },
       { containerPort: 81, hostPort: 8080, hostIP: "0.0.0.0" },
     ];
-    assert.deepEqual(podHostPorts({ containers: [{ ports }] }), [{ protocol: "TCP", address: "0.0.0.0", port: 8080, podPort: 80 }]);
+    assert.deepEqual(publishedPorts({ containers: [{ ports }] }), [{ protocol: "TCP", address: "0.0.0.0", port: 8080, podPort: 80 }]);
   });
 });

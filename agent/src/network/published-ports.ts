@@ -3,10 +3,10 @@ import type { ContainerPort, PodSpec } from "@tessera/proto";
 import { ANY_ADDRESS, formatHostPort, type HostPortProtocol, type PodHostPort } from "@tessera/runtime-native";
 
 /**
- * The ports of the node that a pod asks for: those of its containers and sidecars. As in Kubernetes those of init containers that run to
+ * The ports of the node that are to lead to a pod: those of its containers and sidecars. As in Kubernetes those of init containers that run to
  * their end count for nothing, and neither do addresses of a family that pods have not.
  */
-export function podHostPorts({ hostNetwork, containers = [], initContainers = [] }: PodSpec): PodHostPort[] {
+export function publishedPorts({ hostNetwork, containers = [], initContainers = [] }: PodSpec): PodHostPort[] {
   if (hostNetwork) return [];
   const sidecars = initContainers.filter(({ restartPolicy }) => restartPolicy === "Always");
   const ports = [...containers, ...sidecars].flatMap((container) => (container.ports ?? []).flatMap(toHostPort));
