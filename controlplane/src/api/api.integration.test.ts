@@ -393,6 +393,21 @@ test("preconditions protect from deleting another object", async () => {
   assert.deepEqual(refusal(await api.http.send("DELETE", `${configMaps}/pre`)), [404, "NotFound"]);
 });
 
+test("what becomes of dependents can be said in the old words and the new ones, but not in both", async () => {
+  const object = { ...configMapNamed(""), metadata: { generateName: "owner-", finalizers: ["example.com/hold"] } };
+  const finalizersAfter = async (body: object, query = "") => {
+    const { name } = (await api.http.post(configMaps, object)).json.metadata;
+    const { status, json } = await api.http.send("DELETE", `${configMaps}/${name}${query}`, { body });
+    return status === 200 ? json.metadata.finalizers : status;
+  };
+  assert.deepEqual(await finalizersAfter({ orphanDependents: true }), ["example.com/hold", "orphan"]);
+  assert.deepEqual(await finalizersAfter({ orphanDependents: false }), ["example.com/hold"]);
+  assert.deepEqual(await finalizersAfter({ propagationPolicy: "Orphan" }), ["example.com/hold", "orphan"]);
+  assert.deepEqual(await finalizersAfter({}, "?propagationPolicy=Foreground"), ["example.com/hold", "foregroundDeletion"]);
+  assert.equal(await finalizersAfter({ orphanDependents: true, propagationPolicy: "Orphan" }), 422);
+  assert.equal(await finalizersAfter({ propagationPolicy: "Sideways" }), 422);
+});
+
 test("a collection is deleted as far as it is selected", async () => {
   for (const [name, group] of [
     ["d1", "x"],

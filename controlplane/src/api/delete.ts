@@ -1,5 +1,6 @@
 import { type DeleteOptions, TesseraError } from "@tessera/proto";
 import { type PropagationPolicy, propagationPolicies } from "../registry/deletion.ts";
+import { invalidObject } from "../registry/faults.ts";
 import type { DeleteRequest } from "../registry/stored-resource.ts";
 import { contentType, readBody } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -60,7 +61,9 @@ async function readDeleteOptions(call: Call): Promise<DeleteOptions> {
   const { value, locate } = parseBody(body, contentType(call.request), deleteOptionsKind);
   // Clients name the version of the object's own group here.
   const options = typeof value === "object" && value !== null ? { ...value, apiVersion: "v1" } : value;
-  return decodeValue<DeleteOptions>(options, deleteOptionsKind, "Warn", { locate }).object;
+  const { object, faults } = decodeValue<DeleteOptions>(options, deleteOptionsKind, "Warn", { locate });
+  if (faults.length > 0) throw invalidObject("DeleteOptions", "", "", faults);
+  return object;
 }
 
 export function toDeleteRequest(options: DeleteOptions, query: URLSearchParams): DeleteRequest {

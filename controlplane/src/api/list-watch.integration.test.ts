@@ -280,6 +280,20 @@ test("a streamed list ends with a bookmark that says so", async () => {
   assert.equal((await api.http.get(`${path}?watch=true&sendInitialEvents=true`)).status, 400);
 });
 
+test("bookmarks are of the form that the watch is in", async () => {
+  const path = await space("marked");
+  const query = "watch=1&sendInitialEvents=True&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1";
+  for (const [as, kind] of [
+    ["Table", "Table"],
+    ["PartialObjectMetadata", "PartialObjectMetadata"],
+  ]) {
+    using watch = await api.http.watch(`${path}?${query}`, { accept: `application/json;as=${as};v=v1;g=meta.k8s.io` });
+    const bookmark = await watch.next();
+    assert.deepEqual([bookmark?.type, bookmark?.object.kind], ["BOOKMARK", kind]);
+    assert.match(bookmark?.object.metadata.resourceVersion, /^\d+$/);
+  }
+});
+
 test("a version from before what is remembered is Gone", async () => {
   const path = await space("gone");
   const [version] = await create(path, "a");

@@ -67,6 +67,21 @@ const cases: { [sentence: string]: Case } = {
     patch: { spec: { securityContext: { $patch: "replace", fsGroup: 3 } } },
     result: { spec: { securityContext: { fsGroup: 3 } } },
   },
+  "an object that is deleted is an empty one, as in Kubernetes": {
+    current: { spec: { securityContext: { runAsUser: 1 }, hostname: "a" } },
+    patch: { spec: { securityContext: { $patch: "delete" } } },
+    result: { spec: { securityContext: {}, hostname: "a" } },
+  },
+  "to merge is what is done without being told": {
+    current: { spec: { securityContext: { runAsUser: 1 } } },
+    patch: { spec: { $patch: "merge", securityContext: { $patch: "merge", fsGroup: 2 } } },
+    result: { spec: { securityContext: { runAsUser: 1, fsGroup: 2 } } },
+  },
+  "an order orders a set as well": {
+    current: { metadata: { finalizers: ["a/a", "b/b"] } },
+    patch: { metadata: { finalizers: ["c/c"], "$setElementOrder/finalizers": ["c/c", "b/b", "a/a"] } },
+    result: { metadata: { finalizers: ["c/c", "b/b", "a/a"] } },
+  },
   "lists without a key are replaced": {
     current: { spec: { containers: [{ name: "a", command: ["x", "y"] }] } },
     patch: { spec: { containers: [{ name: "a", command: ["z"] }] } },
