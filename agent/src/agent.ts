@@ -147,7 +147,6 @@ export class Agent {
       readNode: readNodeUsage,
       send: (report) => this.#outbox.usage(report),
       clock,
-      uptimeNs: process.hrtime.bigint,
       intervalMs: parts.usageIntervalMs,
       log,
     });

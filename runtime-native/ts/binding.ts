@@ -64,6 +64,7 @@ export function declareStructs() {
       pids: "int64_t",
       oom_kills: "int64_t",
     }),
+    ts_cgroup_sample: koffi.struct({ time_ns: "int64_t", cpu_ns: "int64_t", memory_working_set_bytes: "int64_t" }),
     ts_seccomp_condition: koffi.struct({ value: "uint64_t", value_two: "uint64_t", argument: "uint32_t", comparison: "uint32_t" }),
     ts_seccomp_rule: koffi.struct({ name: text, action: "uint32_t", condition_count: "uint32_t" }),
     ts_seccomp_profile: koffi.struct({ architectures: textList, default_action: "uint32_t", rule_count: "uint32_t" }),
@@ -147,6 +148,8 @@ export class Binding {
     [cgroups: Handle, path: string, children: readonly (string | null)[], folder: string, waitMs: number, left: [number]]
   >;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
+  /** Three numbers for each path, as in ts_cgroup_sample: a hundred objects every two seconds would cost more than the reading. */
+  readonly cgroupSamples: Call<[cgroups: Handle, paths: string, out: BigInt64Array, count: number]>;
   readonly seccompDefault: Call<[capabilities: (string | null)[], out: Uint8Array, size: [number]]>;
   readonly seccompProfile: Call<
     [profile: object, rules: readonly object[], conditions: readonly object[], out: Uint8Array, size: [number]]
@@ -201,6 +204,7 @@ export class Binding {
     this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
     this.sandboxClear = this.#call("ts_sandbox_clear", [handle, text, textList, text, "int32_t", out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
+    this.cgroupSamples = this.#call("ts_cgroup_samples", [handle, text, koffi.pointer("int64_t"), "uint32_t"]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);
     this.seccompProfile = this.#call("ts_seccomp_profile", [
       koffi.pointer(structs.ts_seccomp_profile),

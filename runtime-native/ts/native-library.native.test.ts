@@ -205,6 +205,17 @@ describe("as root", () => {
       assert.equal(usage.pids, 0);
       assert.equal(usage.oomKills, 0);
       assert.equal(typeof usage.cpuNs, "number");
+      const [there, missing, root] = await library.cgroupSamples(["limited/app", "limited/none", ""]);
+      assert.ok(there !== undefined && !(there instanceof Error) && root !== undefined && !(root instanceof Error));
+      assert.deepEqual([there.memoryWorkingSetBytes, missing], [0n, undefined]);
+      assert.ok(there.cpuNs <= root.cpuNs && there.timeNs < root.timeNs && root.timeNs < process.hrtime.bigint());
+      const names = Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? "limited/app" : "limited/none"));
+      const many = await library.cgroupSamples(names);
+      assert.deepEqual(
+        many.map((sample) => sample !== undefined),
+        names.map((name) => name === "limited/app"),
+      );
+      await assert.rejects(library.cgroupSamples(["limited", "../outside"]), { step: "read cgroups" });
       const dirs = await library.cgroupDirs("limited");
       await library.removeCgroup("limited");
       assert.deepEqual(dirs.filter(existsSync), []);

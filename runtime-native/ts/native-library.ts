@@ -2,9 +2,10 @@ import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
+import { getSystemErrorMessage } from "node:util";
 import { Binding, type Handle, type Int64 } from "./binding.ts";
 import { readLines } from "./native-text.ts";
-import { type Resources, RuntimeError, type SeccompProfile } from "./runtime.ts";
+import { type ContainerUsage, type Resources, RuntimeError, type SeccompProfile } from "./runtime.ts";
 
 export interface ShimSpec {
   /** The shim's executable. */
@@ -49,6 +50,9 @@ export interface CgroupUsage {
   /** Processes killed since the cgroup was made because its memory limit was reached. */
   readonly oomKills?: number;
 }
+
+/** So many cgroups are read by one native call, some milliseconds of a worker thread's time. */
+const samplesAtOnce = 128;
 
 /** How long a killed process tree or an emptied cgroup may take to vanish. */
 const vanishTimeoutMs = 10_000;
@@ -227,6 +231,18 @@ export class NativeLibrary {
     };
   }
 
+  /** In the order of the paths: undefined for a cgroup that is not there, an error for one that cannot be read. */
+  async cgroupSamples(paths: readonly string[]): Promise<(ContainerUsage | RuntimeError | undefined)[]> {
+    const samples: (ContainerUsage | RuntimeError | undefined)[] = [];
+    for (let first = 0; first < paths.length; first += samplesAtOnce) {
+      const part = paths.slice(first, first + samplesAtOnce);
+      const out = new BigInt64Array(part.length * 3);
+      await this.binding.cgroupSamples(await this.#openCgroups(), `${part.join("\n")}\n`, out, part.length);
+      samples.push(...part.map((path, index) => toSample(path, out.subarray(index * 3))));
+    }
+    return samples;
+  }
+
   /**
    * The default filter for a process with these capabilities ("NET_ADMIN"), an array of `struct sock_filter` for
    * seccomp(2). Built once per set of capabilities.
@@ -344,6 +360,17 @@ function toLimits(resources: Resources, options: CgroupOptions): object {
     io_weight: resources.ioWeight ?? -1,
     default_devices: options.defaultDevices ? 1 : 0,
   };
+}
+
+function toSample(path: string, [timeNs = 0n, cpuNs = 0n, memoryBytes = 0n]: BigInt64Array): ContainerUsage | RuntimeError | undefined {
+  const errno = timeNs < 0n ? -Number(timeNs) : 0;
+  if (errno === constants.errno.ENOENT) return undefined;
+  if (errno !== 0) {
+    const step = "read cgroup";
+    return new RuntimeError("Internal", `${step}: "${path}": ${getSystemErrorMessage(-errno)}`, { step, errno });
+  }
+  const known = (value: bigint) => (value < 0n ? 0n : value);
+  return { timeNs, cpuNs: known(cpuNs), memoryWorkingSetBytes: known(memoryBytes) };
 }
 
 /** Resolves when the shim has said that it listens, and leaves the connection paused. */

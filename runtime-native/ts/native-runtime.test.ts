@@ -38,7 +38,7 @@ const library: RuntimeLibrary = {
     killed.push(path);
   },
   listCgroups: async () => [],
-  cgroupUsage: async () => ({}),
+  cgroupSamples: async () => [],
   defaultSeccompFilter: async () => new Uint8Array(8),
   compileSeccompProfile: async () => new Uint8Array(8),
 };

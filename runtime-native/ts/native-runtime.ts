@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
 import { setPaused, unlessEnded } from "./pausing.ts";
 import {
+  type ContainerAddress,
   type ContainerSpec,
   type ContainerUsage,
   type ExecOutput,
@@ -27,7 +28,7 @@ import { ShimSession } from "./shim-session.ts";
 
 /** What the runtime needs of libtessera. */
 export type RuntimeLibrary = SandboxesParts["library"] &
-  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupUsage" | "defaultSeccompFilter" | "compileSeccompProfile">;
+  Pick<NativeLibrary, "spawnShim" | "createCgroup" | "cgroupSamples" | "defaultSeccompFilter" | "compileSeccompProfile">;
 
 export interface NativeRuntimeParts extends SandboxesParts {
   /** Folder that holds `tessera-shim`. */
@@ -131,11 +132,14 @@ export class NativeRuntime implements Runtime {
     sandbox.containers.delete(container);
   }
 
-  async usage(sandboxId: string, container: string): Promise<ContainerUsage | undefined> {
-    const sandbox = this.#sandboxes.get(sandboxId);
-    if (sandbox?.containers.get(container)?.phase !== "running") return undefined;
-    const usage = await unlessEnded(() => this.#parts.library.cgroupUsage(`${sandbox.cgroup}/${container}`));
-    return usage && { cpuNs: usage.cpuNs ?? 0, memoryWorkingSetBytes: usage.memoryWorkingSetBytes ?? 0 };
+  async usage(containers: readonly ContainerAddress[]): Promise<(ContainerUsage | RuntimeError | undefined)[]> {
+    const cgroups = containers.map(({ sandbox: id, container }) => {
+      const sandbox = this.#sandboxes.get(id);
+      return sandbox?.containers.get(container)?.phase === "running" ? `${sandbox.cgroup}/${container}` : undefined;
+    });
+    const samples = await this.#parts.library.cgroupSamples(cgroups.filter((cgroup) => cgroup !== undefined));
+    let next = 0;
+    return cgroups.map((cgroup) => (cgroup === undefined ? undefined : samples[next++]));
   }
 
   async exec(

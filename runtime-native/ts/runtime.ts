@@ -245,12 +245,20 @@ export interface SandboxState {
   readonly containers: readonly ContainerState[];
 }
 
-/** Counters that began at 0 when the container was started. */
+/** A container of a sandbox, by their ids. */
+export interface ContainerAddress {
+  readonly sandbox: string;
+  readonly container: string;
+}
+
+/** Counters that began at 0 when the container was started; what the kernel does not count is 0. */
 export interface ContainerUsage {
+  /** When it was read: nanoseconds since the boot, by a clock that nobody sets. */
+  readonly timeNs: bigint;
   /** CPU time of all its processes, ended ones included. */
-  readonly cpuNs: number;
+  readonly cpuNs: bigint;
   /** Memory without the file cache that the kernel can drop at once. */
-  readonly memoryWorkingSetBytes: number;
+  readonly memoryWorkingSetBytes: bigint;
 }
 
 /** What happens without being asked for. */
@@ -336,8 +344,11 @@ export interface Runtime {
    * aborted the pod's program sees a reset.
    */
   connect(sandbox: string, port: number, output: PortOutput, signal: AbortSignal): Promise<PortSession>;
-  /** What a running container has used so far; undefined when it does not run. What the kernel does not count is 0. */
-  usage(sandbox: string, container: string): Promise<ContainerUsage | undefined>;
+  /**
+   * What running containers have used so far, in the order in which they were asked for: undefined for one that does not run, an error for one
+   * that cannot be read.
+   */
+  usage(containers: readonly ContainerAddress[]): Promise<(ContainerUsage | RuntimeError | undefined)[]>;
   /** All sandboxes that live on this node, found again after a restart of the agent. Connects to their shims. */
   recover(signal: AbortSignal): Promise<SandboxState[]>;
   /** One subscriber; events of recovered sandboxes are delivered after `recover` resolved. */

@@ -7,7 +7,7 @@ const NS_PER_TICK = 10_000_000;
 /** What the whole machine uses: the pods, the system, and this agent. */
 export async function readNodeUsage(): Promise<ContainerUsage> {
   const [stat, meminfo] = await Promise.all([readFile("/proc/stat", "utf8"), readFile("/proc/meminfo", "utf8")]);
-  return { cpuNs: parseBusyNs(stat), memoryWorkingSetBytes: parseWorkingSet(meminfo) };
+  return { timeNs: process.hrtime.bigint(), cpuNs: BigInt(parseBusyNs(stat)), memoryWorkingSetBytes: BigInt(parseWorkingSet(meminfo)) };
 }
 
 /** Time that the processors worked, by the first line of /proc/stat. A guest's time is part of "user" and "nice"; stolen time is another machine's. */

@@ -1,44 +1,45 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { UsageReport } from "@tessera/proto/node";
-import type { ContainerUsage } from "@tessera/runtime-native";
+import { type ContainerUsage, RuntimeError } from "@tessera/runtime-native";
 import { pino } from "pino";
 import { FakeClock } from "../pod/testing/fake-clock.ts";
 import { until } from "../pod/testing/harness.ts";
 import { type RunningContainer, UsageSampler } from "./usage-sampler.ts";
 
-const NODE: ContainerUsage = { cpuNs: 9_000, memoryWorkingSetBytes: 90 };
+const NODE: ContainerUsage = { timeNs: 1n, cpuNs: 9_000n, memoryWorkingSetBytes: 90n };
+const USAGE: ContainerUsage = { timeNs: 2n, cpuNs: 5n, memoryWorkingSetBytes: 7n };
 
 describe("usage sampler", () => {
   let clock: FakeClock;
   let running: RunningContainer[];
   let sent: UsageReport[];
-  let read: (container: string) => Promise<ContainerUsage | undefined>;
+  let read: (container: string) => ContainerUsage | RuntimeError | undefined;
+  let held: Promise<void>;
   let reads: string[];
   let readNode: () => Promise<ContainerUsage>;
   let sampler: UsageSampler;
-  let ticks: bigint;
 
   beforeEach(() => {
     clock = new FakeClock();
-    ticks = 0n;
     running = [{ podUid: "pod", name: "web", attempt: 3 }];
     sent = [];
     reads = [];
-    read = async () => ({ cpuNs: 5, memoryWorkingSetBytes: 7 });
+    read = () => USAGE;
+    held = Promise.resolve();
     readNode = async () => NODE;
     sampler = new UsageSampler({
       runtime: {
-        usage: (sandbox, container) => {
-          reads.push(`${sandbox}/${container}`);
-          return read(container);
+        usage: async (containers) => {
+          reads.push(containers.map(({ sandbox, container }) => `${sandbox}/${container}`).join(" "));
+          await held;
+          return containers.map(({ container }) => read(container));
         },
       },
       running: () => running,
       readNode: () => readNode(),
       send: (report) => sent.push(report),
       clock,
-      uptimeNs: () => ticks++,
       intervalMs: 10_000,
       log: pino({ level: "silent" }),
     });
@@ -50,22 +51,21 @@ describe("usage sampler", () => {
     running = [...running, { podUid: "pod", name: "side", attempt: 0 }, { podUid: "other", name: "web", attempt: 1 }];
     sampler.start();
     await until(() => sent.length === 1);
-    const usage = (timeNs: bigint) => ({ timeNs, cpuNs: 5n, memoryWorkingSetBytes: 7n });
     assert.deepEqual(sent[0], {
       intervalMs: 10_000,
-      node: { timeNs: 0n, cpuNs: 9_000n, memoryWorkingSetBytes: 90n },
+      node: NODE,
       pods: [
         {
           uid: "pod",
           containers: [
-            { name: "web", attempt: 3, usage: usage(1n) },
-            { name: "side", attempt: 0, usage: usage(2n) },
+            { name: "web", attempt: 3, usage: USAGE },
+            { name: "side", attempt: 0, usage: USAGE },
           ],
         },
-        { uid: "other", containers: [{ name: "web", attempt: 1, usage: usage(3n) }] },
+        { uid: "other", containers: [{ name: "web", attempt: 1, usage: USAGE }] },
       ],
     });
-    assert.deepEqual(reads, ["pod/web_3", "pod/side_0", "other/web_1"]);
+    assert.deepEqual(reads, ["pod/web_3 pod/side_0 other/web_1"]);
   });
 
   it("samples at each interval, what runs then", async () => {
@@ -93,38 +93,46 @@ describe("usage sampler", () => {
   });
 
   it("ends a round that is under way when it is stopped, and sends nothing of it", async () => {
-    const held = Promise.withResolvers<ContainerUsage>();
-    running = [...running, { podUid: "pod", name: "never", attempt: 0 }];
-    read = () => held.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
     sampler.start();
     await until(() => reads.length === 1);
     const stopped = sampler.stop();
-    held.resolve(NODE);
+    resolve();
     await stopped;
-    assert.deepEqual(reads, ["pod/web_3"]);
+    assert.deepEqual(sent, []);
+  });
+
+  it("reads no container when it is stopped while the node is read", async () => {
+    const { promise, resolve } = Promise.withResolvers<ContainerUsage>();
+    readNode = () => promise;
+    sampler.start();
+    await settled();
+    const stopped = sampler.stop();
+    resolve(NODE);
+    await stopped;
+    assert.deepEqual(reads, []);
     assert.deepEqual(sent, []);
   });
 
   it("never has two rounds at once, however slow the kernel is", async () => {
-    const held = Promise.withResolvers<ContainerUsage>();
-    read = () => held.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
     sampler.start();
     await until(() => reads.length === 1);
     clock.advance(60_000);
     sampler.start();
     await settled();
     assert.equal(reads.length, 1);
-    held.resolve(NODE);
+    resolve();
     await until(() => sent.length === 1);
     assert.equal(reads.length, 2);
   });
 
   it("leaves out a container that is gone and one that cannot be read", async () => {
     running = ["gone", "broken", "web"].map((name) => ({ podUid: "pod", name, attempt: 0 }));
-    read = async (container) => {
-      if (container === "broken_0") throw new Error("no");
-      return container === "gone_0" ? undefined : NODE;
-    };
+    const broken = new RuntimeError("Internal", "no", { step: "read cgroup" });
+    read = (container) => (container === "web_0" ? USAGE : container === "broken_0" ? broken : undefined);
     sampler.start();
     await until(() => sent.length === 1);
     assert.deepEqual(

@@ -1,4 +1,4 @@
-import type { ContainerUsage as ContainerUsageMessage, PodUsage, Usage, UsageReport } from "@tessera/proto/node";
+import type { PodUsage, UsageReport } from "@tessera/proto/node";
 import type { ContainerUsage, Runtime } from "@tessera/runtime-native";
 import type { Logger } from "pino";
 import type { Clock } from "../clock.ts";
@@ -18,15 +18,13 @@ export interface UsageSamplerDependencies {
   readonly readNode: () => Promise<ContainerUsage>;
   readonly send: (report: UsageReport) => void;
   readonly clock: Clock;
-  /** Nanoseconds since the boot, by a clock that nobody sets. */
-  readonly uptimeNs: () => bigint;
   readonly intervalMs: number;
   readonly log: Logger;
 }
 
 /**
- * Looks at an interval what the node and its containers have used, for as long as somebody hears it. Containers are read one after the other,
- * each by one native call, so that a full node costs one worker thread for a moment and never the event loop.
+ * Looks at an interval what the node and its containers have used, for as long as somebody hears it. All containers are read in one go, which
+ * takes a worker thread for a moment and never the event loop.
  */
 export class UsageSampler {
   readonly #deps: UsageSamplerDependencies;
@@ -73,38 +71,32 @@ export class UsageSampler {
 
   /** Undefined when the node cannot be read, or nobody wants the sample any more. */
   async #read(turn: number): Promise<UsageReport | undefined> {
-    const { running, readNode, intervalMs, log } = this.#deps;
+    const { runtime, running, readNode, intervalMs, log } = this.#deps;
     try {
-      const node = this.#stamp(await readNode());
-      const pods = new Map<string, PodUsage>();
-      const failures: unknown[] = [];
-      for (const container of running()) {
-        if (turn !== this.#turn) return undefined;
-        // Better without one container than without all.
-        const read = await this.#readContainer(container).catch((error) => void failures.push(error));
-        if (read === undefined) continue;
-        const pod = pods.get(container.podUid) ?? { uid: container.podUid, containers: [] };
-        pod.containers.push(read);
-        pods.set(container.podUid, pod);
-      }
+      const node = await readNode();
+      if (turn !== this.#turn) return undefined;
+      const containers = running();
+      const ids = containers.map(({ podUid, name, attempt }) => ({ sandbox: podUid, container: attemptId(name, attempt) }));
+      const usages = await runtime.usage(ids);
+      const failures = usages.filter((usage) => usage instanceof Error);
       if (failures.length > 0) log.warn({ err: failures[0], containers: failures.length }, "what containers use cannot be read");
-      return { intervalMs, node, pods: [...pods.values()] };
+      return { intervalMs, node, pods: byPod(containers, usages) };
     } catch (error) {
       log.warn({ err: error }, "what the node uses cannot be read");
       return undefined;
     }
   }
+}
 
-  async #readContainer({ podUid, name, attempt }: RunningContainer): Promise<ContainerUsageMessage | undefined> {
-    const usage = await this.#deps.runtime.usage(podUid, attemptId(name, attempt));
-    return usage && { name, attempt, usage: this.#stamp(usage) };
+/** Better without one container than without all. */
+function byPod(containers: readonly RunningContainer[], usages: readonly (ContainerUsage | Error | undefined)[]): PodUsage[] {
+  const pods = new Map<string, PodUsage>();
+  for (const [index, { podUid, name, attempt }] of containers.entries()) {
+    const usage = usages[index];
+    if (usage === undefined || usage instanceof Error) continue;
+    const pod = pods.get(podUid) ?? { uid: podUid, containers: [] };
+    pod.containers.push({ name, attempt, usage });
+    pods.set(podUid, pod);
   }
-
-  #stamp({ cpuNs, memoryWorkingSetBytes }: ContainerUsage): Usage {
-    return {
-      timeNs: this.#deps.uptimeNs(),
-      cpuNs: BigInt(Math.round(cpuNs)),
-      memoryWorkingSetBytes: BigInt(Math.round(memoryWorkingSetBytes)),
-    };
-  }
+  return [...pods.values()];
 }

@@ -69,6 +69,14 @@ struct ts_cgroup_usage
   int64_t oom_kills;
 };
 
+/* What is reported of each container again and again. -1 where the kernel does not tell. */
+struct ts_cgroup_sample
+{
+  int64_t time_ns; /* CLOCK_MONOTONIC when it was read; -errno when it could not be, -ENOENT when there is none */
+  int64_t cpu_ns;
+  int64_t memory_working_set_bytes;
+};
+
 /* Finds the hierarchies of this mount namespace and makes the cgroup `root` in each. */
 TS_EXPORT int ts_cgroups_open (const char *root, struct ts_cgroups **out, struct ts_result *res);
 TS_EXPORT void ts_cgroups_close (struct ts_cgroups *cgroups);
@@ -107,6 +115,9 @@ TS_EXPORT int ts_cgroup_is_frozen (struct ts_cgroups *cgroups, const char *path,
                                    struct ts_result *res);
 TS_EXPORT int ts_cgroup_usage (struct ts_cgroups *cgroups, const char *path, struct ts_cgroup_usage *out,
                                struct ts_result *res);
+/* `count` cgroups one after the other; each path ends with a newline. */
+TS_EXPORT int ts_cgroup_samples (struct ts_cgroups *cgroups, const char *paths, struct ts_cgroup_sample *out,
+                                 uint32_t count, struct ts_result *res);
 
 /* ---- spawn.c ---- */
 

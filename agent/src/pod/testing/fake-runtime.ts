@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import {
+  type ContainerAddress,
   type ContainerSpec,
   type ContainerState,
   type ContainerUsage,
@@ -243,10 +244,13 @@ export class FakeRuntime implements Runtime {
   }
 
   /** A hundredth of a processor and a mebibyte. */
-  async usage(sandboxId: string, container: string): Promise<ContainerUsage | undefined> {
-    const state = this.#kernel.sandboxes.get(sandboxId)?.containers.get(container)?.state;
-    if (state?.phase !== "running") return undefined;
-    return { cpuNs: (this.#kernel.now() - state.startedAtMs) * 10_000, memoryWorkingSetBytes: 1 << 20 };
+  async usage(containers: readonly ContainerAddress[]): Promise<(ContainerUsage | undefined)[]> {
+    return containers.map(({ sandbox, container }) => {
+      const state = this.#kernel.sandboxes.get(sandbox)?.containers.get(container)?.state;
+      if (state?.phase !== "running") return undefined;
+      const ranMs = this.#kernel.now() - state.startedAtMs;
+      return { timeNs: process.hrtime.bigint(), cpuNs: BigInt(Math.round(ranMs * 10_000)), memoryWorkingSetBytes: 1n << 20n };
+    });
   }
 
   async recover(_signal: AbortSignal): Promise<SandboxState[]> {

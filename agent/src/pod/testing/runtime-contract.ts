@@ -209,15 +209,28 @@ export function runtimeContract(name: string, make: () => Promise<RuntimePlace>)
     it("counts what a running container uses, and nothing of one that does not run", async () => {
       await runtime.createSandbox(SANDBOX, signal());
       await start("main_0", ["/bin/sh", "-c", "while true; do :; done"]);
-      const usage = () => runtime.usage(SANDBOX.id, "main_0");
-      const first = (await usage())?.cpuNs ?? Number.NaN;
-      await until(async () => ((await usage())?.cpuNs ?? 0) > first, usage);
-      assert.ok(((await usage())?.memoryWorkingSetBytes ?? 0) > 0);
+      const others = [
+        { sandbox: SANDBOX.id, container: "never_0" },
+        { sandbox: "nowhere", container: "main_0" },
+      ];
+      const usage = async () => {
+        const [missing, main, nowhere] = await runtime.usage([
+          ...others.slice(0, 1),
+          { sandbox: SANDBOX.id, container: "main_0" },
+          ...others.slice(1),
+        ]);
+        assert.deepEqual([missing, nowhere], [undefined, undefined]);
+        if (main instanceof Error) throw main;
+        return main;
+      };
+      const first = await usage();
+      assert.ok(first !== undefined && first.memoryWorkingSetBytes > 0n);
+      await until(async () => ((await usage())?.cpuNs ?? 0n) > first.cpuNs, usage);
+      assert.ok(((await usage())?.timeNs ?? 0n) > first.timeNs);
       await runtime.signalContainer(SANDBOX.id, "main_0", 9);
       await exitOf("main_0");
       assert.equal(await usage(), undefined);
-      assert.equal(await runtime.usage(SANDBOX.id, "never_0"), undefined);
-      assert.equal(await runtime.usage("nowhere", "main_0"), undefined);
+      assert.deepEqual(await runtime.usage([]), []);
     });
 
     it("attaches to what runs only, and a session that holds stdin ends it", async () => {
