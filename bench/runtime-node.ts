@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { agentNodeOptions } from "../deploy/dev/node-host.ts";
+import { agentEnvironment, agentNodeOptions } from "../deploy/dev/node-host.ts";
 import { buildFloor, type Round } from "./baselines.ts";
 import { CpuMeter } from "./process-usage.ts";
 import type { Answer, Order } from "./runtime-process.ts";
@@ -47,7 +47,18 @@ export class RuntimeNode {
       const image = makeImage(join(folder, "image"));
       const floor = await buildFloor(folder);
       const script = join(import.meta.dirname, "runtime-process.ts");
-      const program = [process.execPath, ...agentNodeOptions, script, nativeDir, folder, memory, image, `${meter.name}/pods`];
+      const program = [
+        "env",
+        ...agentEnvironment,
+        process.execPath,
+        ...agentNodeOptions,
+        script,
+        nativeDir,
+        folder,
+        memory,
+        image,
+        `${meter.name}/pods`,
+      ];
       const child = spawn("unshare", ["--net", "--mount", "--propagation", "private", ...program], {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
         // What a terminal sends to all who run in it is not for the child: it ends when it is told to, and then leaves nothing.

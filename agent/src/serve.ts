@@ -29,7 +29,6 @@ export async function serve(settings: ServeSettings): Promise<void> {
   try {
     await mkdir(runDir, { recursive: true, mode: 0o700 });
     const library = new NativeLibrary({ nativeDir, cgroupRoot });
-    library.shareArenas();
     const hostFiles = new NativeHostFiles({ library });
     const identity = await readIdentity(dataDir);
     const agent = new Agent({

@@ -50,13 +50,18 @@ async function startNode(cluster: Cluster, node: ClusterNode, settings: DevSetti
 }
 
 /**
- * Node.js' own options for an agent; those of a release are in deploy/release/bin/launcher. Young objects get 1 MiB and not 16: an agent has few at
+ * Node.js' own options for an agent; a release has them in deploy/release/bin/launcher. Young objects get 1 MiB and not 16: an agent has few at
  * a time, and what the space grows to in a busy moment it keeps.
  */
 export const agentNodeOptions: readonly string[] = ["--max-semi-space-size=1"];
 
+/** And what it has in its environment: malloc keeps one arena, where each thread would have one for itself and keep what it grew to. */
+export const agentEnvironment: readonly string[] = ["MALLOC_ARENA_MAX=1"];
+
 function agentCommand(cluster: Cluster, node: ClusterNode, settings: DevSettings, folder: ClusterFolder): string[] {
   return [
+    "/usr/bin/env",
+    ...agentEnvironment,
     settings.node,
     ...agentNodeOptions,
     join(settings.dist, "agent.mjs"),

@@ -170,7 +170,6 @@ export class Binding {
   readonly netnsCheck: Call<[path: string, address: string, ready: [number]]>;
   readonly netnsRelease: Call<[path: string]>;
   readonly nftRun: Call<[commands: string]>;
-  readonly memoryShareArenas: () => void;
   readonly memoryTrim: Call<[]>;
   readonly memoryReleaseProgram: Call<[]>;
   readonly nftList: Call<[command: string, out: Uint8Array, size: number]>;
@@ -229,7 +228,6 @@ export class Binding {
     this.netnsCheck = this.#call("ts_netns_check", [text, text, out("int32_t")]);
     this.netnsRelease = this.#call("ts_netns_release", [text]);
     this.nftRun = this.#call("ts_nft_run", [text]);
-    this.memoryShareArenas = this.#library.func("ts_memory_share_arenas", "void", []);
     this.memoryTrim = this.#call("ts_memory_trim", []);
     this.memoryReleaseProgram = this.#call("ts_memory_release_program", []);
     this.nftList = this.#call("ts_nft_list", [text, bytes, "uint32_t"]);

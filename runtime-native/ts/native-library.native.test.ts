@@ -33,7 +33,6 @@ const ready = "printf R >&3; exec 3>&-";
 
 test("memory that is given back goes, and what is needed of it comes back", async () => {
   const library = new NativeLibrary({ nativeDir, cgroupRoot: "tessera-unused" });
-  library.shareArenas();
   const residentKb = async () => Number(/^RssFile:\s+(\d+) kB$/m.exec(await readFile("/proc/self/status", "utf8"))?.[1]);
   const before = await residentKb();
   await library.releaseMemory();

@@ -79,11 +79,6 @@ export class NativeLibrary {
     this.#cgroupRoot = settings.cgroupRoot;
   }
 
-  /** From now on threads of this process share the arenas that malloc has: each would take some MB for itself otherwise and keep them. */
-  shareArenas(): void {
-    this.binding.memoryShareArenas();
-  }
-
   /**
    * Gives back what this process has needed and will hardly need again: what malloc holds and nobody uses, and the pages of the Node.js
    * program. Those that are needed after all come back from the page cache one fault after the other.

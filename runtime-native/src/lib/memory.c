@@ -59,12 +59,6 @@ next_clean_mapping (const char *smaps, const char *program, struct mapped_range 
   return NULL;
 }
 
-void
-ts_memory_share_arenas (void)
-{
-  mallopt (M_ARENA_MAX, 1);
-}
-
 int
 ts_memory_trim (struct ts_result *res)
 {

@@ -339,8 +339,6 @@ TS_EXPORT int ts_conntrack_forget_port (const struct ts_host_port *port, struct 
 
 /* ---- memory.c ---- */
 
-/* malloc makes no more arenas: threads share those that there are. For programs that seldom allocate in two at once. */
-TS_EXPORT void ts_memory_share_arenas (void);
 /* Gives what malloc holds and nobody uses back to the kernel. */
 TS_EXPORT int ts_memory_trim (struct ts_result *res);
 /* Lets go of the pages of the running program's own file; each comes back from the page cache when it is touched again.
