@@ -4,7 +4,6 @@
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime, type ProcessSpec } from "../runtime-native/ts/index.ts";
 import { limits } from "./baselines.ts";
@@ -54,8 +53,9 @@ async function prepare(): Promise<void> {
 /** A pod with one container, until the container runs. Returns what takes it away again. */
 async function startPod(id: string, argv: readonly string[]): Promise<() => Promise<void>> {
   const base = join(folder, "pods", id);
-  await mkdir(base);
-  await Promise.all(["upper", "work", "root"].map((name) => mkdir(join(base, name))));
+  // As an agent makes those of an attempt.
+  const entry = { type: "folder", mode: 0o755 } as const;
+  await files.makeFolder(base, 0o755, { upper: entry, work: entry, root: entry });
   const { path } = await network.createPodNetns({ id, address: `10.64.1.${2 + (started++ % 200)}` });
   await runtime.createSandbox(
     {

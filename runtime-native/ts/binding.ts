@@ -46,6 +46,8 @@ export function declareStructs() {
       argv: textList,
       env: textList,
       netns: text,
+      folder: text,
+      record: text,
       log_path: text,
       cgroups: koffi.pointer(koffi.opaque()),
       cgroup: text,
@@ -157,6 +159,7 @@ export class Binding {
   readonly layerAdd: Call<[entry: object, fd: [number]]>;
   readonly layerFinishFile: Call<[entry: object, fd: number]>;
   readonly layerFinishFolder: Call<[entry: object]>;
+  readonly makeFolder: Call<[path: string, mode: number, names: readonly (string | null)[], modes: Uint32Array]>;
   readonly removeTree: Call<[path: string, budget: number, done: [number]]>;
   readonly unmountBelow: Call<[path: string]>;
   readonly mountTmpfs: Call<[path: string, sizeBytes: number, mode: number]>;
@@ -215,6 +218,7 @@ export class Binding {
     this.layerAdd = this.#call("ts_layer_add", [koffi.pointer(structs.ts_layer_entry), out("int32_t")]);
     this.layerFinishFile = this.#call("ts_layer_finish_file", [koffi.pointer(structs.ts_layer_entry), "int32_t"]);
     this.layerFinishFolder = this.#call("ts_layer_finish_folder", [koffi.pointer(structs.ts_layer_entry)]);
+    this.makeFolder = this.#call("ts_make_folder", [text, "uint32_t", textList, koffi.pointer("uint32_t")]);
     this.removeTree = this.#call("ts_remove_tree", [text, "uint32_t", out("int32_t")]);
     this.unmountBelow = this.#call("ts_unmount_below", [text]);
     this.mountTmpfs = this.#call("ts_mount_tmpfs", [text, "int64_t", "uint32_t"]);

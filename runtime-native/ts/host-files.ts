@@ -6,6 +6,11 @@ export interface HostFiles {
    * RESOLVE_IN_ROOT; a name that climbs out or a hardlink to the outside is refused.
    */
   openLayer(root: string): LayerWriter;
+  /**
+   * Makes a folder and at once what is to be in it: empty files and folders with exactly these modes. Throws RuntimeError; with reason "AlreadyExists"
+   * when there is something at `path`.
+   */
+  makeFolder(path: string, mode: number, entries: Readonly<Record<string, NewEntry>>): Promise<void>;
   /** Removes a tree without following symlinks and without crossing a mount point. Right when it never existed. */
   removeTree(path: string): Promise<void>;
   /** Lazily unmounts everything mounted at or below `path` in this mount namespace, deepest first. */
@@ -13,6 +18,11 @@ export interface HostFiles {
   mountTmpfs(path: string, options: { readonly sizeBytes?: number; readonly mode: number }): Promise<void>;
   /** A file system whose files are made of huge pages of this size. */
   mountHugepages(path: string, options: { readonly pageBytes: number; readonly mode: number }): Promise<void>;
+}
+
+export interface NewEntry {
+  readonly type: "folder" | "file";
+  readonly mode: number;
 }
 
 export interface LayerEntryAttributes {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { constants as fsConstants } from "node:fs";
 import { chmod, lstat, mkdir, mkdtemp, open, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -200,6 +201,40 @@ describe("NativeHostFiles", () => {
       await layer.symlink("pointer", canary, plain);
       await layer.hardlink("same", "pointer");
       assert.ok((await lstat(join(root, "same"))).isSymbolicLink());
+    });
+  });
+
+  describe("makeFolder", () => {
+    const modeOf = async (path: string) => (await lstat(path)).mode;
+
+    test("makes the folder and all in it with their modes, whatever the umask", async () => {
+      const path = join(folder, "made");
+      const umask = process.umask(0o077);
+      try {
+        await files.makeFolder(path, 0o750, { upper: { type: "folder", mode: 0o1777 }, log: { type: "file", mode: 0o666 } });
+      } finally {
+        process.umask(umask);
+      }
+      const { S_IFDIR, S_IFREG } = fsConstants;
+      assert.equal(await modeOf(path), S_IFDIR | 0o750);
+      assert.equal(await modeOf(join(path, "upper")), S_IFDIR | 0o1777);
+      assert.equal(await modeOf(join(path, "log")), S_IFREG | 0o666);
+      assert.deepEqual((await readdir(path)).sort(), ["log", "upper"]);
+    });
+
+    test("what is there already is not touched, and nothing is made beside the folder", async () => {
+      const path = join(folder, "made");
+      await mkdir(path);
+      await assert.rejects(files.makeFolder(path, 0o755, { a: { type: "file", mode: 0o600 } }), {
+        reason: "AlreadyExists",
+        step: "make folder",
+      });
+      assert.deepEqual(await readdir(path), []);
+      for (const name of ["", ".", "..", "a/b", "../a"])
+        await assert.rejects(files.makeFolder(join(folder, "other"), 0o755, { [name]: { type: "file", mode: 0o600 } }), {
+          reason: "InvalidArgument",
+        });
+      await assert.rejects(lstat(join(folder, "other")), { code: "ENOENT" });
     });
   });
 

@@ -1,7 +1,10 @@
+import { constants } from "node:fs";
 import type { Binding } from "./binding.ts";
-import type { HostFiles, LayerEntryAttributes, LayerWriter } from "./host-files.ts";
+import type { HostFiles, LayerEntryAttributes, LayerWriter, NewEntry } from "./host-files.ts";
 import type { NativeLibrary } from "./native-library.ts";
 import { RuntimeError } from "./runtime.ts";
+
+const { S_IFDIR, S_IFREG } = constants;
 
 /** So many entries are removed in one native call, which occupies a worker thread meanwhile: some 10 ms. */
 const removedAtOnce = 2000;
@@ -29,6 +32,14 @@ export class NativeHostFiles implements HostFiles {
 
   openLayer(root: string): LayerWriter {
     return new NativeLayerWriter(this.#binding, root);
+  }
+
+  async makeFolder(path: string, mode: number, entries: Readonly<Record<string, NewEntry>>): Promise<void> {
+    refuseNul(path, "make folder");
+    const names = Object.keys(entries);
+    for (const name of names) refuseNul(name, "make folder");
+    const modes = Uint32Array.from(Object.values(entries), (entry) => entry.mode | (entry.type === "folder" ? S_IFDIR : S_IFREG));
+    await this.#binding.makeFolder(path, mode, [...names, null], modes);
   }
 
   async removeTree(path: string): Promise<void> {

@@ -18,6 +18,8 @@ export interface ShimSpec {
   readonly netnsPath?: string;
   /** The pod's cgroup, which is made with these limits; the caller's when absent. */
   readonly cgroup?: { readonly path: string; readonly resources: Resources };
+  /** Made before everything else, with the record in its file "sandbox.json". A failure of the step "make sandbox's folder" leaves nothing. */
+  readonly folder?: { readonly path: string; readonly record: string };
   /** File that the shim's stderr is appended to; /dev/null when absent. */
   readonly logPath?: string;
   /** How long the shim may take until it says that it listens; 5000 when absent. */
@@ -102,6 +104,8 @@ export class NativeLibrary {
         argv: [...spec.argv, null],
         env: [...spec.env, null],
         netns: spec.netnsPath ?? null,
+        folder: spec.folder?.path ?? null,
+        record: spec.folder?.record ?? null,
         log_path: spec.logPath ?? null,
         cgroups: spec.cgroup ? await this.#openCgroups() : null,
         cgroup: spec.cgroup?.path ?? null,

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
@@ -18,7 +18,7 @@ import {
   type SandboxSpec,
   type SandboxState,
 } from "./runtime.ts";
-import { createRecord } from "./sandbox-record.ts";
+import { encodeRecord } from "./sandbox-record.ts";
 import { type Running, type Sandbox, Sandboxes, type SandboxesParts, type Start, stateOf } from "./sandboxes.ts";
 import { cancelled, connectShim, throwIfCancelled } from "./shim-client.ts";
 import { ShimForward } from "./shim-forward.ts";
@@ -54,6 +54,7 @@ export interface NativeRuntimeParts extends SandboxesParts {
 export class NativeRuntime implements Runtime {
   readonly #parts: NativeRuntimeParts;
   readonly #sandboxes: Sandboxes;
+  #hasRunDir = false;
 
   constructor(parts: NativeRuntimeParts) {
     this.#parts = parts;
@@ -68,15 +69,15 @@ export class NativeRuntime implements Runtime {
     const step = "create sandbox";
     throwIfCancelled(signal, step);
     this.#sandboxes.checkId(spec.id);
-    try {
-      mkdirSync(this.#parts.runDir, { recursive: true, mode: 0o700 });
-      createRecord(this.#sandboxes.directory(spec.id), { id: spec.id, cgroup: spec.cgroup });
-    } catch (cause) {
-      throw fileError(cause, step, `sandbox ${spec.id}`);
-    }
+    // Whatever fails from here on is undone, so nobody else's may be there.
+    if (existsSync(this.#sandboxes.directory(spec.id))) throw alreadyExists(step, spec.id);
     try {
       return await this.#startShim(spec, signal);
     } catch (error) {
+      if (error instanceof RuntimeError && error.step === "make sandbox's folder") {
+        if (error.reason === "AlreadyExists") throw alreadyExists(step, spec.id, error);
+        throw error;
+      }
       await this.#sandboxes.undo(`sandbox ${spec.id}`, () => this.removeSandbox(spec.id));
       if (signal.aborted) throw cancelled(step, signal);
       throw error;
@@ -201,8 +202,11 @@ export class NativeRuntime implements Runtime {
   async #startShim(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxState> {
     const { library, nativeDir } = this.#parts;
     const directory = this.#sandboxes.directory(spec.id);
+    if (!this.#hasRunDir) mkdirSync(this.#parts.runDir, { recursive: true, mode: 0o700 });
+    this.#hasRunDir = true;
     const shim = await library.spawnShim(
       {
+        folder: { path: directory, record: encodeRecord({ id: spec.id, cgroup: spec.cgroup }) },
         shimPath: join(nativeDir, "tessera-shim"),
         argv: shimArguments(spec, directory, this.#parts.copyTools),
         env: [],
@@ -274,9 +278,6 @@ function shimArguments(spec: SandboxSpec, directory: string, copyTools: string |
   return argv;
 }
 
-function fileError(cause: unknown, step: string, what: string): unknown {
-  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
-  if (code === "EEXIST") return new RuntimeError("AlreadyExists", `${step}: ${what} exists`, { step, cause });
-  if (code === "ENOSPC" || code === "EDQUOT") return new RuntimeError("NoSpace", `${step}: ${what}: no space`, { step, cause });
-  return new RuntimeError("Internal", `${step}: ${what}: ${cause instanceof Error ? cause.message : cause}`, { step, cause });
+function alreadyExists(step: string, id: string, cause?: unknown): RuntimeError {
+  return new RuntimeError("AlreadyExists", `${step}: sandbox ${id} exists`, { step, cause });
 }

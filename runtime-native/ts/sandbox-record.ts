@@ -1,4 +1,3 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ContainerState } from "./runtime.ts";
@@ -13,20 +12,8 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
-/**
- * Makes the folder and the record, or nothing. Throws EEXIST when there is such a folder. Not by worker threads: a file system in memory
- * makes nobody wait, and the way to a thread and back costs more than the five calls.
- */
-export function createRecord(directory: string, record: SandboxRecord): void {
-  mkdirSync(directory, { mode: 0o700 });
-  try {
-    const hidden = join(directory, ".sandbox.json");
-    writeFileSync(hidden, JSON.stringify(record), { mode: 0o600 });
-    renameSync(hidden, join(directory, "sandbox.json"));
-  } catch (error) {
-    rmSync(directory, { recursive: true, force: true });
-    throw error;
-  }
+export function encodeRecord(record: SandboxRecord): string {
+  return JSON.stringify(record);
 }
 
 /** Undefined when there is none: then nothing was made for the sandbox but the folder. */

@@ -44,7 +44,7 @@ export interface PodDependencies {
     | "setContainerCpus"
   >;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "openHostPorts" | "closeHostPorts">;
-  readonly hostFiles: Pick<HostFiles, "removeTree">;
+  readonly hostFiles: Pick<HostFiles, "makeFolder" | "removeTree">;
   readonly images: Pick<ImageStore & ImagePuller, "resolve" | "mayUse" | "proveRights" | "prepareRootfs" | "pull">;
   readonly accounts: Pick<AccountReader, "read">;
   readonly addresses: Pick<AddressPool, "allocate" | "release">;

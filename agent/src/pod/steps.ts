@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import { RuntimeError } from "@tessera/runtime-native";
 import { type LocalImage, parseReference } from "../images/index.ts";
@@ -146,11 +146,16 @@ const EXECUTORS: Executors = {
     const container = wantedContainer(want, name);
     const paths = attemptFolders(folders, name, attempt);
     if (container.kind === "ephemeral") await failingAs(Waiting.createError, () => enterLater(name, context));
-    const [image] = await Promise.all([
-      acquireImage(container, context, signal),
+    const folderWork = [
       failingAs(Waiting.createError, () => makeAttemptFolders(paths, context)),
       failingAs(Waiting.createError, () => removeOldLogs(join(folders.logs, name), attempt)),
-    ]);
+    ];
+    const imageWork = acquireImage(container, context, signal).catch(async (error: unknown) => {
+      // The next try makes the folders anew: this one must be done with them.
+      await Promise.allSettled(folderWork);
+      throw error;
+    });
+    const [image] = await Promise.all([imageWork, ...folderWork]);
     await failingAs(Waiting.createError, () => makeImageVolumes(image, paths));
     const lower = await failingAs(Waiting.createError, () => images.prepareRootfs(image));
     const user = await failingAs(Waiting.configError, async () =>
@@ -375,22 +380,23 @@ function wantedContainer(want: WantedPod, name: string): WantedContainer {
 }
 
 async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { hostFiles }: StepContext): Promise<void> {
+  const make = () =>
+    hostFiles.makeFolder(paths.root, 0o700, {
+      // Its mode and owner are what the container sees as its root.
+      [basename(paths.upper)]: { type: "folder", mode: 0o755 },
+      [basename(paths.work)]: { type: "folder", mode: 0o700 },
+      [basename(paths.mountpoint)]: { type: "folder", mode: 0o700 },
+      // Whoever the container runs as may leave its last words.
+      [basename(paths.terminationLog)]: { type: "file", mode: 0o666 },
+    });
   try {
-    await mkdir(paths.root, { mode: 0o700 });
+    await make();
   } catch (error) {
-    if (!isErrno(error, "EEXIST")) throw error;
+    if (!(error instanceof RuntimeError) || error.reason !== "AlreadyExists") throw error;
     // From a start that a crash or an error cut short: what is in it cannot be trusted.
     await hostFiles.removeTree(paths.root);
-    await mkdir(paths.root, { mode: 0o700 });
+    await make();
   }
-  await Promise.all([
-    // The upper folder's mode and owner are what the container sees as its root.
-    mkdir(paths.upper, { mode: 0o755 }),
-    mkdir(paths.work, { mode: 0o700 }),
-    mkdir(paths.mountpoint, { mode: 0o700 }),
-    // Whoever the container runs as may leave its last words.
-    writeFile(paths.terminationLog, "", { flag: "wx" }).then(() => chmod(paths.terminationLog, 0o666)),
-  ]);
 }
 
 async function makeImageVolumes(image: LocalImage, paths: ReturnType<typeof attemptFolders>): Promise<void> {

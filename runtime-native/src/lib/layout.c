@@ -30,6 +30,8 @@ static const struct
   FIELD (ts_spawn_spec, argv),
   FIELD (ts_spawn_spec, env),
   FIELD (ts_spawn_spec, netns),
+  FIELD (ts_spawn_spec, folder),
+  FIELD (ts_spawn_spec, record),
   FIELD (ts_spawn_spec, log_path),
   FIELD (ts_spawn_spec, cgroups),
   FIELD (ts_spawn_spec, cgroup),

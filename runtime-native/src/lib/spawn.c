@@ -168,10 +168,52 @@ make_cgroups (struct launch *launch, struct ts_result *res)
 }
 
 static int
+write_record (int folder, const char *text)
+{
+  static const char hidden[] = ".sandbox.json";
+  cleanup_close int fd = openat (folder, hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  ssize_t size = (ssize_t) strlen (text);
+
+  if (fd < 0)
+    return -errno;
+  if (write (fd, text, (size_t) size) != size)
+    return -ENOSPC;
+  /* Whole, or not there: somebody may be killed in between. */
+  return renameat (folder, hidden, folder, "sandbox.json") < 0 ? -errno : 0;
+}
+
+/* The folder with the record, or nothing. */
+static int
+make_folder (const struct ts_spawn_spec *spec, struct ts_result *res)
+{
+  cleanup_close int folder = -1;
+  int err;
+
+  if (!spec->folder)
+    return 0;
+  if (mkdir (spec->folder, 0700) < 0)
+    return ts_fail (res, errno, "make sandbox's folder", "%s", spec->folder);
+  folder = open (spec->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  err = folder < 0 ? -errno : write_record (folder, spec->record);
+  if (err == 0)
+    return 0;
+  if (folder >= 0)
+    {
+      unlinkat (folder, ".sandbox.json", 0);
+      unlinkat (folder, "sandbox.json", 0);
+    }
+  rmdir (spec->folder);
+  return ts_fail (res, -err, "make sandbox's folder", "%s", spec->folder);
+}
+
+static int
 open_launch (struct launch *launch, struct ts_result *res)
 {
   const struct ts_spawn_spec *spec = launch->spec;
+  int err = make_folder (spec, res);
 
+  if (err < 0)
+    return err;
   launch->null_fd = open_up ("/dev/null", O_RDWR, 0);
   if (launch->null_fd < 0)
     return ts_fail (res, errno, "open", "/dev/null");

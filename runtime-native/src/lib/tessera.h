@@ -130,7 +130,9 @@ struct ts_spawn_spec
   const char *const *argv; /* ends with NULL */
   const char *const *env;  /* ends with NULL */
   const char *netns;       /* network namespace to enter, NULL for the caller's */
-  const char *log_path;    /* file that stderr is appended to, NULL for /dev/null */
+  const char *folder;      /* made first of all, with the file "sandbox.json" that holds `record`; NULL: none */
+  const char *record;
+  const char *log_path; /* file that stderr is appended to, NULL for /dev/null */
   struct ts_cgroups *cgroups;
   const char *cgroup; /* made with these limits and entered; on v2 its child "shim" is. NULL: none */
   struct ts_cgroup_limits limits;
@@ -145,6 +147,7 @@ struct ts_spawned
   int32_t connection; /* a stream socket whose other end is the program's descriptor 3 */
 };
 
+/* A failure of the step "make sandbox's folder" has left nothing, and EEXIST there touched nothing. */
 TS_EXPORT int ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res);
 
 /* Signals the process that has this pid and start time; -ESRCH when it is gone or the pid was reused. */
@@ -233,6 +236,13 @@ TS_EXPORT int ts_layer_finish_folder (const struct ts_layer_entry *entry, struct
 /* Removes at most `budget` entries of a tree, without following a link or entering a mount; *done says whether
    nothing is left. The caller repeats it, so that one call does not hold its thread for long. */
 TS_EXPORT int ts_remove_tree (const char *path, uint32_t budget, int32_t *done, struct ts_result *res);
+
+/* ---- folder.c ---- */
+
+/* Makes a folder and in it `names`, which end with NULL: folders or empty files, as S_IFMT of each mode says. Fails
+   with EEXIST of the step "make folder" when there is something at `path`; what failed later leaves what was made. */
+TS_EXPORT int ts_make_folder (const char *path, uint32_t mode, const char *const *names, const uint32_t *modes,
+                              struct ts_result *res);
 
 /* ---- mounts.c ---- */
 

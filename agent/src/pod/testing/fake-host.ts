@@ -1,13 +1,16 @@
-import { mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { TesseraError } from "@tessera/proto";
 import {
   formatHostPort,
   type HostFiles,
   type HostPortsSpec,
   HostPortTaken,
+  type NewEntry,
   type NodeNetwork,
   type PeerNode,
   type PodNetworkSpec,
+  RuntimeError,
 } from "@tessera/runtime-native";
 import type {
   ImagePuller,
@@ -18,6 +21,7 @@ import type {
   RegistryCredentials,
   StoredImage,
 } from "../../images/index.ts";
+import { isErrno } from "../store.ts";
 
 /** A `NodeNetwork` that only keeps the books, for hollow nodes and tests. Outlives its agent as the kernel's does. */
 export class FakeNetwork implements NodeNetwork {
@@ -72,8 +76,22 @@ export class FakeNetwork implements NodeNetwork {
 }
 
 /** `HostFiles` without privileges: what would be a tmpfs is a plain folder. */
-export class FakeHostFiles implements Pick<HostFiles, "removeTree" | "unmountBelow" | "mountTmpfs" | "mountHugepages"> {
+export class FakeHostFiles implements Pick<HostFiles, "makeFolder" | "removeTree" | "unmountBelow" | "mountTmpfs" | "mountHugepages"> {
   readonly mounted = new Set<string>();
+
+  async makeFolder(path: string, mode: number, entries: Readonly<Record<string, NewEntry>>): Promise<void> {
+    try {
+      await mkdir(path, { mode });
+    } catch (cause) {
+      const reason = isErrno(cause, "EEXIST") ? "AlreadyExists" : isErrno(cause, "ENOSPC") ? "NoSpace" : "Internal";
+      throw new RuntimeError(reason, `make folder: ${cause instanceof Error ? cause.message : cause}`, { step: "make folder", cause });
+    }
+    for (const [name, entry] of Object.entries(entries)) {
+      if (entry.type === "folder") await mkdir(join(path, name), { mode: entry.mode });
+      else await writeFile(join(path, name), "", { flag: "wx", mode: entry.mode });
+      await chmod(join(path, name), entry.mode);
+    }
+  }
 
   async removeTree(path: string): Promise<void> {
     const busy = [...this.mounted].find((mount) => mount === path || mount.startsWith(`${path}/`));
