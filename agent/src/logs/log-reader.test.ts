@@ -56,6 +56,12 @@ describe("log reader", () => {
     assert.match(await read({ timestamps: true }), /^2026-01-01T00:00:00\.000000001Z one line\n2026\S+ \n2026\S+ err\n$/);
   });
 
+  it("reads one of the streams alone", async () => {
+    await writeFile(path, `${line("a", 0, "P")}${line("err", 0, "F", "stderr")}${line("b")}${line("late", 1, "F", "stderr")}`);
+    assert.equal(await read({ only: "stdout" }), "ab\n");
+    assert.equal(await read({ only: "stderr", limitBytes: 6 }), "err\nla");
+  });
+
   it("reads rotated files in order, oldest first", async () => {
     await writeFile(`${path}.10`, line("oldest"));
     await writeFile(`${path}.2`, line("older"));

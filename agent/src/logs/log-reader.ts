@@ -12,6 +12,8 @@ export interface LogOptions {
   readonly tailLines?: number;
   /** Only what was written at this time (ms since the epoch) or later. */
   readonly sinceMs?: number;
+  /** Only what was written there; not together with `tailLines`, which counts the lines of both. */
+  readonly only?: LogEntry["stream"];
   /** End after so many bytes of output. */
   readonly limitBytes?: number;
 }
@@ -140,6 +142,7 @@ class Printer {
       if (Date.parse(entry.time) < (this.#options.sinceMs ?? 0)) return Buffer.alloc(0);
       this.#isSince = true;
     }
+    if (this.#options.only !== undefined && entry.stream !== this.#options.only) return Buffer.alloc(0);
     const parts = [entry.text];
     if (this.#options.timestamps && !this.#inLine[entry.stream]) parts.unshift(Buffer.from(`${entry.time} `));
     if (entry.isFull) parts.push(Buffer.from("\n"));

@@ -34,6 +34,7 @@ export function findLog(worker: PodWorker, request: LogRequest): LogTarget {
       timestamps: request.timestamps,
       ...(request.tailLines === undefined ? {} : { tailLines: Number(request.tailLines) }),
       ...(sinceMs === undefined ? {} : { sinceMs }),
+      ...(request.only === "stdout" || request.only === "stderr" ? { only: request.only } : {}),
       ...(request.limitBytes === undefined ? {} : { limitBytes: Number(request.limitBytes) }),
     },
     end: {

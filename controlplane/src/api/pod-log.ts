@@ -22,6 +22,7 @@ export async function readPodLog(call: Call): Promise<ApiResponse> {
     sinceTime: parseSince(query, dependencies.now()),
     tailLines: parseOption(query, "tailLines", 0),
     limitBytes: parseOption(query, "limitBytes", 1),
+    only: parseStream(query),
   };
   const stream = await dependencies.nodeStreams.open(nodeName, { $case: "log", value: options }, request.signal);
   const frames = stream.frames[Symbol.asyncIterator]();
@@ -73,6 +74,19 @@ function parseOption(query: URLSearchParams, name: string, min: number): bigint 
     "Invalid",
     `PodLogOptions is invalid: ${name}: Invalid value: ${JSON.stringify(text)}: must be an integer not less than ${min}`,
   );
+}
+
+/** Which of the container's streams is wanted; undefined: both. */
+function parseStream(query: URLSearchParams): string | undefined {
+  const stream = query.get("stream") ?? "";
+  if (stream === "" || stream === "All") return undefined;
+  const refuse = (why: string) => new TesseraError("Invalid", `PodLogOptions is invalid: ${why}`);
+  if (stream !== "Stdout" && stream !== "Stderr")
+    throw refuse(`stream: Unsupported value: ${JSON.stringify(stream)}: supported values: "All", "Stdout", "Stderr"`);
+  // The end of one stream cannot be found from the end of both.
+  if (parseOption(query, "tailLines", 0) !== undefined)
+    throw refuse("tailLines: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now");
+  return stream.toLowerCase();
 }
 
 /** RFC 3339; "" for the beginning. */

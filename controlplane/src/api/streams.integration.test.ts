@@ -71,6 +71,7 @@ test("kubectl logs brings what the container wrote", async () => {
     timestamps: true,
     tailLines: 5n,
     limitBytes: undefined,
+    only: undefined,
     sinceTime: "2026-01-01T00:00:00Z",
   });
 });
@@ -137,6 +138,17 @@ test("a log whose connection breaks does not look complete", async () => {
   assert.match(stderr, /EOF|reset|stream error/);
 });
 
+test("one of a container's streams can be asked for", async () => {
+  const asked: (string | undefined)[] = [];
+  nodes.script = async (request, agent) => {
+    if (request.$case === "log") asked.push(request.value.only);
+    await agent.exit(0);
+  };
+  for (const query of ["stream=Stderr", "stream=Stdout&limitBytes=7", "stream=All&tailLines=1", "stream="])
+    assert.equal((await api.http.get(`${pods}/web/log?${query}`)).status, 200, query);
+  assert.deepEqual(asked, ["stderr", "stdout", undefined, undefined]);
+});
+
 test("it must be clear which container is meant, and it must be somewhere", async () => {
   assert.match(
     String(refusal(await api.http.get(`${pods}/two/log`))),
@@ -155,6 +167,8 @@ test("it must be clear which container is meant, and it must be somewhere", asyn
     "sinceSeconds=0",
     "sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
     "sinceTime=x",
+    "stream=stdout",
+    "stream=Stderr&tailLines=1",
   ]) {
     assert.ok([400, 422].includes((await api.http.get(`${pods}/web/log?${query}`)).status), query);
   }

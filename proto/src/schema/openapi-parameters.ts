@@ -82,6 +82,11 @@ export const subresourceParameters: { readonly [subresource: string]: readonly O
     query("sinceSeconds", "integer", "Only lines of the last so many seconds."),
     query("sinceTime", "string", "Only lines after this time."),
     query("limitBytes", "integer", "At most this many bytes."),
+    query(
+      "stream",
+      "string",
+      "Stdout or Stderr: only what was written there; All, as without: both. Not one of them together with tailLines.",
+    ),
   ],
   exec: [...command, query("command", "string", "The program and its arguments, one parameter each.")],
   attach: command,
