@@ -4,10 +4,11 @@ import { test } from "node:test";
 import type { Pod } from "@tessera/proto";
 import { podRequests, TesseraError } from "@tessera/proto";
 import { systemClock } from "../controllers/clock.ts";
-import { node, pod } from "../controllers/testing/builders.ts";
+import { node, type PodBuilder, pod } from "../controllers/testing/builders.ts";
 import { eventually, RecordedEvents, silentLog } from "../controllers/testing/fakes.ts";
 import { MemoryRegistry } from "../controllers/testing/memory-registry.ts";
 import { Scheduler } from "./scheduler.ts";
+import { NaivePeers } from "./testing/naive-peers.ts";
 import { randomNumbers } from "./testing/random-numbers.ts";
 
 /** Set it to the printed seed to see a failure again. */
@@ -36,6 +37,8 @@ class Witness {
     const cpu = pods.reduce((sum, p) => sum + (podRequests(p.value.spec ?? {}).get("cpu") ?? 0), 0);
     if (cpu > Number(allocatable?.["cpu"]) * 1000) this.faults.push(`over capacity: ${cpu}m cpu on ${nodeName}`);
     if (pods.length > Number(allocatable?.["pods"])) this.faults.push(`over capacity: ${pods.length} pods on ${nodeName}`);
+    const apart = pods.filter((p) => p.value.metadata?.labels?.["app"] === "apart");
+    if (apart.length > 1) this.faults.push(`not apart: ${apart.map(({ name }) => name)} on ${nodeName}`);
   }
 }
 
@@ -43,7 +46,7 @@ function ended(p: Pod): boolean {
   return p.status?.phase === "Succeeded" || p.status?.phase === "Failed";
 }
 
-test(`laws: never over capacity, never two owners, converges (seed ${seed})`, async () => {
+test(`laws: never over capacity, never two owners, never near who must be far, converges (seed ${seed})`, async () => {
   const random = randomNumbers(seed);
   for (let round = 0; round < ROUNDS; round++) {
     const registry = new MemoryRegistry();
@@ -69,19 +72,24 @@ test(`laws: never over capacity, never two owners, converges (seed ${seed})`, as
   }
 });
 
+function somePod(name: string, random: (below: number) => number): PodBuilder {
+  const some = pod(name)
+    .cpu(`${(1 + random(8)) * 100}m`)
+    .priority(random(3));
+  const about = (app: string) => ({ topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { app } } });
+  const choice = random(8);
+  if (choice === 0) return some.label("app", "apart").awayFrom(about("apart"));
+  if (choice === 1) return some.label("app", "even").spreads({ ...about("even"), maxSkew: 1, whenUnsatisfiable: "DoNotSchedule" });
+  return choice === 2 ? some.near(about("apart")) : some;
+}
+
 /** Somebody creates, ends or deletes a pod, or cordons a node. */
 async function step(registry: MemoryRegistry, random: (below: number) => number, i: number): Promise<void> {
   const pods = [...registry.pods.cache.list()];
   const victim = pods[random(pods.length || 1)];
   const choice = random(10);
   try {
-    if (choice < 6 || !victim)
-      await registry.pods.create(
-        pod(`p${i}`)
-          .cpu(`${(1 + random(8)) * 100}m`)
-          .priority(random(3))
-          .build(),
-      );
+    if (choice < 6 || !victim) await registry.pods.create(somePod(`p${i}`, random).build());
     else if (choice < 8) await registry.pods.remove("default", victim.name, { graceSeconds: 0 });
     else if (choice < 9) await registry.pods.mutate("default", victim.name, (p) => ({ ...p, status: { ...p.status, phase: "Succeeded" } }));
     else
@@ -93,16 +101,19 @@ async function step(registry: MemoryRegistry, random: (below: number) => number,
 
 /** Pods without a node for which, by plain sums over the store, some node has room. */
 function fittingPods(registry: MemoryRegistry): string[] {
+  const nodes = [...registry.nodes.cache.list()].map(({ value }) => value);
   const pods = [...registry.pods.cache.list()].map((p) => p.value).filter((p) => !ended(p));
+  const naive = new NaivePeers({ nodes, pods: pods.filter((p) => p.spec?.nodeName), namespaces: new Map() });
   return pods
     .filter((p) => !p.spec?.nodeName)
-    .filter((p) =>
-      [...registry.nodes.cache.list()].some(({ name, value }) => {
-        if (value.spec?.unschedulable) return false;
+    .filter((p) => {
+      const allowed = naive.allowed(p);
+      return nodes.some(({ metadata: { name = "" } = {}, spec }) => {
+        if (spec?.unschedulable || !allowed.includes(name)) return false;
         const there = pods.filter((other) => other.spec?.nodeName === name);
         const cpu = [p, ...there].reduce((sum, one) => sum + (podRequests(one.spec ?? {}).get("cpu") ?? 0), 0);
         return there.length < 5 && cpu <= 2000;
-      }),
-    )
+      });
+    })
     .map((p) => p.metadata?.name ?? "");
 }

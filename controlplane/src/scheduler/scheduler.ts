@@ -244,6 +244,11 @@ export class Scheduler implements ControlLoop {
     this.#seenVersion = this.#nodes.staticVersion;
     if (changes.improved.size + changes.groups.size + changes.pods.size === 0 && !changes.nodes) return;
     for (const shape of [...this.#queue.waitingShapes]) {
+      const { hasGroups, nobody } = this.#nodes.peers;
+      if (!hasGroups) {
+        if (this.#isHelped(shape, nobody, changes.pods.size > 0, changes)) this.#queue.wake(shape);
+        continue;
+      }
       // One verdict for all pods of one kin; pods that belong to other groups than before, for which more may have changed, have their own.
       const verdicts = { same: new Map<Kin, boolean>(), regrouped: new Map<Kin, boolean>() };
       this.#queue.wake(shape, ({ selectable }) => {
