@@ -12,7 +12,7 @@ export interface ResourceRequest {
 }
 
 /**
- * All that decides where a pod may go. Pods of one template share one shape, so what was found out for one (eligible nodes, why none has room)
+ * All that decides where a pod may go, beside the groups that it belongs to in the eyes of other pods (`Kin`). Pods of one template share one shape, so what was found out for one (eligible nodes, why none has room)
  * holds for all.
  */
 export interface PodShape {

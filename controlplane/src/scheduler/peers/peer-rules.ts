@@ -11,7 +11,7 @@ import type { Constraints } from "../constraints.ts";
 import type { PeerTable } from "./peer-table.ts";
 import type { PodGroup, PodSelection } from "./pod-group.ts";
 import { spreadScope } from "./spread-scope.ts";
-import type { Tally } from "./tally.ts";
+import type { Column, Scope, Tally } from "./tally.ts";
 
 /** A rule about how near pods of a group are. Near means: on nodes with the same value of the topology's label. */
 export interface NearRule {
@@ -51,8 +51,9 @@ export interface PeerRules {
   /** whenUnsatisfiable ScheduleAnyway. */
   readonly softSpread: readonly SpreadRule[];
   readonly owned: readonly OwnedRule[];
-  /** Every group of the above once per use, to be released with the rules. */
+  /** Every group of the above once per use, and every tally, to be released with the rules. */
   readonly groups: readonly PodGroup[];
+  readonly tallies: readonly Tally[];
 }
 
 /** What a required term of affinity that a pod has is worth to those that it matches: the default of Kubernetes' hardPodAffinityWeight. */
@@ -78,6 +79,7 @@ export function acquirePeerRules(spec: PodSpec, namespace: string, constraints: 
 }
 
 export function releasePeerRules(rules: PeerRules, peers: PeerTable): void {
+  for (const tally of rules.tallies) peers.releaseTally(tally);
   for (const group of rules.groups) peers.releaseGroup(group);
 }
 
@@ -86,6 +88,7 @@ class RuleReader {
   readonly #constraints: Constraints;
   readonly #peers: PeerTable;
   readonly #groups: PodGroup[] = [];
+  readonly #tallies: Tally[] = [];
   constructor(namespace: string, constraints: Constraints, peers: PeerTable) {
     this.#namespace = namespace;
     this.#constraints = constraints;
@@ -114,17 +117,18 @@ class RuleReader {
         ...drawing.map(({ group, tally, weight }) => ({ kind: "drawing" as const, group, topologyKey: tally.topology.key, weight })),
       ],
       groups: this.#groups,
+      tallies: this.#tallies,
     };
   }
 
   #affinity(terms: readonly PodAffinityTerm[]): PeerRules["affinity"] {
     const group = this.#acquire(terms.map((term) => this.#selection(term)));
-    return { group, tallies: terms.map(({ topologyKey = "" }) => this.#peers.tally(group.members, topologyKey)) };
+    return { group, tallies: terms.map(({ topologyKey = "" }) => this.#tally(group.members, topologyKey)) };
   }
 
   #near(term: PodAffinityTerm): NearRule {
     const group = this.#acquire([this.#selection(term)]);
-    return { group, tally: this.#peers.tally(group.members, term.topologyKey ?? "") };
+    return { group, tally: this.#tally(group.members, term.topologyKey ?? "") };
   }
 
   #preferred({ weight = 0, podAffinityTerm = {} }: WeightedPodAffinityTerm, sign: 1 | -1): NearRule & { weight: number } {
@@ -139,13 +143,19 @@ class RuleReader {
       const selection = isEmpty(labelSelector) ? noPods : { ...noPods, namespaces: [this.#namespace], labelSelector };
       const group = this.#acquire([selection]);
       const scope = spreadScope(constraint, keys, this.#constraints);
-      return { group, topologyKey, maxSkew, minDomains, tally: this.#peers.tally(group.staying, topologyKey, scope) };
+      return { group, topologyKey, maxSkew, minDomains, tally: this.#tally(group.staying, topologyKey, scope) };
     });
   }
 
   #selection({ namespaces = [], namespaceSelector, labelSelector }: PodAffinityTerm): PodSelection {
     const own = namespaces.length === 0 && namespaceSelector === undefined;
     return { namespaces: own ? [this.#namespace] : [...new Set(namespaces)].sort(), namespaceSelector, labelSelector };
+  }
+
+  #tally(column: Column, topologyKey: string, scope?: Scope): Tally {
+    const tally = this.#peers.acquireTally(column, topologyKey, scope);
+    this.#tallies.push(tally);
+    return tally;
   }
 
   #acquire(selections: readonly PodSelection[]): PodGroup {

@@ -114,7 +114,20 @@ export class PeerTable {
     }
   }
 
-  /** Sums of a column over the domains of a topology, of all nodes or of those in the scope. */
+  /** As `tally`, for a rule: it is kept until the `releaseTally` of the last rule, or until its group goes. */
+  acquireTally(column: Column, topologyKey: string, scope?: Scope): Tally {
+    const tally = this.tally(column, topologyKey, scope);
+    tally.users++;
+    return tally;
+  }
+
+  releaseTally(tally: Tally): void {
+    if (--tally.users > 0) return;
+    tally.column.forget(tally);
+    this.#releaseTopology(tally.topology);
+  }
+
+  /** Sums of a column over the domains of a topology, of all nodes or of those in the scope. Kept until the group goes. */
   tally(column: Column, topologyKey: string, scope?: Scope): Tally {
     return column.tally(topologyKey, () => this.#acquireTopology(topologyKey), scope);
   }

@@ -23,10 +23,14 @@ export class Column {
     const key = scope === undefined ? topologyKey : `${topologyKey} ${scope.key}`;
     let tally = this.#tallies.get(key);
     if (!tally) {
-      tally = new Tally(this, topology(), scope);
+      tally = new Tally(key, this, topology(), scope);
       this.#tallies.set(key, tally);
     }
     return tally;
+  }
+
+  forget({ key }: Tally): void {
+    this.#tallies.delete(key);
   }
 
   add(row: number, amount: number): void {
@@ -49,18 +53,23 @@ export class Column {
 
 /** A column summed by domain. */
 export class Tally {
+  /** Of the column's tallies. */
+  readonly key: string;
+  readonly column: Column;
   readonly topology: Topology;
+  /** Rules that it was made for. */
+  users = 0;
   /** By domain. */
   sums: Int32Array = new Int32Array(0);
   /** By domain: its nodes that are in the scope. */
   nodes: Int32Array = new Int32Array(0);
-  readonly #column: Column;
   readonly #scope: Scope | undefined;
   #isIncluded: Uint8Array = new Uint8Array(0);
   /** The static version of the nodes that the sums are of. */
   #madeFor = -1;
-  constructor(column: Column, topology: Topology, scope: Scope | undefined) {
-    this.#column = column;
+  constructor(key: string, column: Column, topology: Topology, scope: Scope | undefined) {
+    this.key = key;
+    this.column = column;
     this.topology = topology;
     this.#scope = scope;
   }
@@ -88,7 +97,7 @@ export class Tally {
       const domain = domains[row.index] ?? -1;
       if (domain < 0 || this.#scope?.includes(row) === false) continue;
       this.#isIncluded[row.index] = 1;
-      this.sums[domain] = (this.sums[domain] ?? 0) + (this.#column.values[row.index] ?? 0);
+      this.sums[domain] = (this.sums[domain] ?? 0) + (this.column.values[row.index] ?? 0);
       this.nodes[domain] = (this.nodes[domain] ?? 0) + 1;
     }
   }
