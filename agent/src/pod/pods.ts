@@ -9,10 +9,11 @@ import type { PodDependencies } from "./dependencies.ts";
 import { newRecord, type PodEnd, type PodRecord, parseAttemptId } from "./record.ts";
 import { seedFromStatus } from "./seed.ts";
 import { PodState } from "./state.ts";
+import type { Poke } from "./step-rules.ts";
 import { type PodStore, podFolders } from "./store.ts";
 import { readLastWords } from "./termination-message.ts";
 import { toWanted, type WantedPod } from "./wanted.ts";
-import { PodWorker, type Poke } from "./worker.ts";
+import { PodWorker } from "./worker.ts";
 
 export interface PodsDependencies extends PodDependencies {
   readonly runtime: Runtime;

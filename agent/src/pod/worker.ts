@@ -11,7 +11,6 @@ import { isLimited, type PodStorage, podStorage } from "../storage/pod-storage.t
 import { StorageWatch } from "../storage/storage-watch.ts";
 import { showsPod, volumeReferences } from "../volumes/content.ts";
 import { type Footprint, podFootprint } from "./admission.ts";
-import { retryDelayMs } from "./backoff.ts";
 import { actionTarget, containerProcess, type RunningPod } from "./container-process.ts";
 import type { PodDependencies, PodEvent } from "./dependencies.ts";
 import { describePlan, type Plan } from "./draft.ts";
@@ -24,6 +23,7 @@ import { type PodState, toExit } from "./state.ts";
 import { podPhase, podStatus, statusChangesAt } from "./status.ts";
 import { hookSubject, type PodStep, stepKey, stepSubject } from "./step.ts";
 import { StepError } from "./step-error.ts";
+import { isPokedBy, isSetUp, isTearDown, type Poke, retryAfterMs, stepDeadlineMs } from "./step-rules.ts";
 import { messageOf, runStep, type StepContext } from "./steps.ts";
 import type { PodFolders, RecordFile } from "./store.ts";
 import { readLastWords } from "./termination-message.ts";
@@ -31,23 +31,6 @@ import { allContainers, containerStatuses, fieldPathOf, findContainer, type Want
 
 type RuntimeExit = Extract<RuntimeContainer, { phase: "exited" }>;
 
-/** What else can make a step that failed worth trying again at once. */
-export type Poke = "objects" | "images" | "addresses" | "network" | "hostPorts";
-
-const POKED_STEPS: Record<Poke, readonly PodStep["do"][]> = {
-  objects: ["mountVolume", "prepareContainer", "startContainer"],
-  images: ["prepareContainer"],
-  addresses: ["allocateAddress"],
-  network: ["createNetns", "allocateAddress", "openHostPorts"],
-  hostPorts: ["openHostPorts"],
-};
-
-/** Time a step may take before its signal is aborted. */
-const STEP_DEADLINE_MS = 60_000;
-const FIRST_RETRY_MS = 1_000;
-const LONGEST_RETRY_MS = 60_000;
-const FIRST_IMAGE_RETRY_MS = 10_000;
-const LONGEST_IMAGE_RETRY_MS = 300_000;
 /** While a pod is being set up without a hitch its "ContainerCreating" is not worth a write, unless it takes longer than this. */
 const QUIET_START_MS = 250;
 
@@ -158,7 +141,7 @@ export class PodWorker {
 
   poke(what: Poke): void {
     for (const [key, failure] of this.#state.failures) {
-      if (POKED_STEPS[what].some((name) => key.split(" ", 1)[0] === name)) this.#state.failures.set(key, { ...failure, retryAtMs: 0 });
+      if (isPokedBy(what, key)) this.#state.failures.set(key, { ...failure, retryAtMs: 0 });
     }
     this.#wake();
   }
@@ -356,7 +339,8 @@ export class PodWorker {
   async #run(step: PodStep, cancelled: AbortSignal): Promise<void> {
     const key = stepKey(step);
     const wanted = AbortSignal.any([this.#stopping.signal, cancelled]);
-    const signal = TIMELESS.has(step.do) ? wanted : withDeadline(wanted, STEP_DEADLINE_MS);
+    const deadlineMs = stepDeadlineMs(step);
+    const signal = deadlineMs === undefined ? wanted : withDeadline(wanted, deadlineMs);
     const startedAtMs = performance.now();
     try {
       await runStep(step, this.#context(), signal);
@@ -484,43 +468,6 @@ export class PodWorker {
     this.#deps.reports.gone(this.#want);
     for (const listener of this.#listeners) listener();
   }
-}
-
-const SET_UP: ReadonlySet<PodStep["do"]> = new Set([
-  "createNetns",
-  "openHostPorts",
-  "mountVolume",
-  "createSandbox",
-  "prepareContainer",
-  "runPostStart",
-]);
-/** An image is as large as it is, and whether its transfer still moves the image store looks after; a hook takes what it takes. */
-const TIMELESS: ReadonlySet<PodStep["do"]> = new Set(["prepareContainer", "runPostStart", "runPreStop"]);
-const TEAR_DOWN: ReadonlySet<PodStep["do"]> = new Set([
-  "signalContainer",
-  "forgetContainer",
-  "removeSandbox",
-  "closeHostPorts",
-  "releaseNetns",
-  "releaseAddress",
-  "unmountVolumes",
-  "removeFolders",
-]);
-
-/** Steps that are not worth finishing once the pod is to go. */
-function isSetUp(step: PodStep): boolean {
-  return SET_UP.has(step.do);
-}
-
-function isTearDown(step: PodStep): boolean {
-  return TEAR_DOWN.has(step.do);
-}
-
-function retryAfterMs(waiting: string, count: number): number {
-  const isImage = waiting === Waiting.errImagePull || waiting === Waiting.errImageNeverPull || waiting === Waiting.invalidImageName;
-  return isImage
-    ? retryDelayMs(count, FIRST_IMAGE_RETRY_MS, LONGEST_IMAGE_RETRY_MS)
-    : retryDelayMs(count, FIRST_RETRY_MS, LONGEST_RETRY_MS);
 }
 
 function causeOf(error: unknown): unknown {
