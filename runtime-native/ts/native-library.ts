@@ -1,11 +1,11 @@
 import { closeSync } from "node:fs";
-import { Socket } from "node:net";
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { getSystemErrorMessage } from "node:util";
 import { Binding, type Handle, type Int64 } from "./binding.ts";
 import { readLines } from "./native-text.ts";
 import { type ContainerUsage, type Resources, RuntimeError, type SeccompProfile } from "./runtime.ts";
+import { ShimConnection } from "./shim-connection.ts";
 
 export interface ShimSpec {
   /** The shim's executable. */
@@ -26,9 +26,9 @@ export interface ShimSpec {
   readonly readyTimeoutMs?: number;
 }
 
-/** A shim that listens. The caller closes the connection, which is paused and whose other end is the shim's descriptor 3. */
+/** A shim that listens. The caller closes the connection, whose other end is the shim's descriptor 3. */
 export interface SpawnedShim extends ProcessIdentity {
-  readonly connection: Socket;
+  readonly connection: ShimConnection;
 }
 
 /** A process for ever: the pid alone may mean another one later. */
@@ -116,7 +116,7 @@ export class NativeLibrary {
       spawned,
     );
     const shim = { pid: spawned.pid, startTime: Number(spawned.start_time) };
-    const connection = new Socket({ fd: spawned.connection });
+    const connection = ShimConnection.ofDescriptor(spawned.connection);
     try {
       await awaitReady(connection, spec, signal);
     } catch (error) {
@@ -372,8 +372,8 @@ function toSample(path: string, [timeNs = 0n, cpuNs = 0n, memoryBytes = 0n]: Big
   return { timeNs, cpuNs: known(cpuNs), memoryWorkingSetBytes: known(memoryBytes) };
 }
 
-/** Resolves when the shim has said that it listens, and leaves the connection paused. */
-async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSignal | undefined): Promise<void> {
+/** Resolves when the shim has said that it listens. It says no more until it is asked. */
+async function awaitReady(connection: ShimConnection, spec: ShimSpec, signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timeoutMs = spec.readyTimeoutMs ?? 5000;
   const fail = (message: string, cause?: unknown) =>
@@ -384,7 +384,7 @@ async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSigna
       }),
     );
   let said = "";
-  const onData = (chunk: Buffer) => {
+  connection.onData = (chunk) => {
     said += chunk.toString("latin1");
     if (said.startsWith("R")) resolve();
   };
@@ -393,7 +393,7 @@ async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSigna
   const onAbort = () => fail("given up", signal?.reason);
   const timer = setTimeout(() => fail(`did not listen within ${timeoutMs} ms`), timeoutMs);
   signal?.addEventListener("abort", onAbort, { once: true });
-  connection.on("data", onData).on("close", onClose).on("error", onError);
+  connection.socket.on("close", onClose).on("error", onError);
   // Perhaps since it was asked for.
   if (signal?.aborted) onAbort();
   try {
@@ -401,7 +401,7 @@ async function awaitReady(connection: Socket, spec: ShimSpec, signal: AbortSigna
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
-    connection.pause().off("data", onData).off("close", onClose).off("error", onError);
+    connection.socket.off("close", onClose).off("error", onError);
   }
 }
 

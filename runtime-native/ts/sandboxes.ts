@@ -5,7 +5,8 @@ import type { NativeLibrary, SpawnedShim } from "./native-library.ts";
 import { type Freezer, recallPaused, resumeAll } from "./pausing.ts";
 import { type ContainerState, RuntimeError, type RuntimeEvent, type SandboxState } from "./runtime.ts";
 import { type Exit, namesIn, readExits, readRecord } from "./sandbox-record.ts";
-import { cancelled, connectShim, ShimClient } from "./shim-client.ts";
+import { cancelled, ShimClient } from "./shim-client.ts";
+import { ShimConnection } from "./shim-connection.ts";
 import { decodeContainerState } from "./shim-messages.ts";
 import { Fields, type Frame, frames } from "./shim-protocol.ts";
 
@@ -114,10 +115,10 @@ export class Sandboxes {
 
   /** Connects to a shim that another agent started, or that hung up, and takes its state over. */
   async connect(id: string, cgroup: string, signal: AbortSignal): Promise<Sandbox> {
-    const socket = await connectShim(this.socketPath(id), signal);
+    const connection = await ShimConnection.open(this.socketPath(id), signal);
     const early: Frame[] = [];
     let sandbox: Sandbox | undefined;
-    const client = new ShimClient(socket, {
+    const client = new ShimClient(connection, {
       onEvent: (frame) => (sandbox ? this.#take(sandbox, frame) : early.push(frame)),
       onClose: () => sandbox && this.#connectionEnded(sandbox),
     });

@@ -1,6 +1,7 @@
-import { connect, type Socket } from "node:net";
+import { Socket } from "node:net";
 import { getSystemErrorMessage } from "node:util";
 import { RuntimeError, type RuntimeErrorReason } from "./runtime.ts";
+import type { ShimConnection } from "./shim-connection.ts";
 import { decodeError } from "./shim-messages.ts";
 import { encodeFrame, Fields, type Frame, type FrameName, FrameReader, frames, ProtocolError } from "./shim-protocol.ts";
 
@@ -10,9 +11,9 @@ function errorText(errno: number): string {
 }
 
 /** Opens a connection to a shim. Throws NotFound when nobody listens: the shim is gone. */
-export async function connectShim(path: string, signal: AbortSignal): Promise<Socket> {
+export async function connectShim(path: string, signal: AbortSignal, socket = new Socket()): Promise<Socket> {
   throwIfCancelled(signal, "connect to shim");
-  const socket = connect({ path });
+  socket.connect({ path });
   try {
     await new Promise<void>((resolve, reject) => {
       const onAbort = () => reject(cancelled("connect to shim", signal));
@@ -71,25 +72,24 @@ export class ShimClient {
   #lastRequest = 0;
   #isClosed = false;
 
-  constructor(socket: Socket, handlers: { readonly onEvent: (frame: Frame) => void; readonly onClose: () => void }) {
+  constructor(connection: ShimConnection, handlers: { readonly onEvent: (frame: Frame) => void; readonly onClose: () => void }) {
+    const { socket } = connection;
     this.#socket = socket;
     this.#onEvent = handlers.onEvent;
     this.#onClose = handlers.onClose;
     const reader = new FrameReader();
     let fault: Error | undefined;
-    socket.on("data", (chunk: Buffer) => {
+    connection.onData = (chunk) => {
       try {
         for (const frame of reader.push(chunk)) this.#take(frame);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         socket.destroy(error);
       }
-    });
+    };
     socket.on("error", (error) => {
       fault = error;
     });
-    // One that a shim was started with is handed on paused.
-    socket.resume();
     this.closed = new Promise((resolve) => {
       socket.on("close", () => {
         this.#end(fault);
