@@ -52,6 +52,21 @@ Try:
     assert.deepEqual([story.kind, story.apiVersion, story.waits[0].on], ["PodStory", "tessera.dev/v1", "scheduling"]);
   });
 
+  const peerReasons = {
+    "pod anti-affinity with shop/b over kubernetes.io/hostname": "pods keep each other away (podAntiAffinity)",
+    "pod affinity over zone: no pod that it wants to be near is in a": "no pod that it wants to be near is where it may go (podAffinity)",
+    "spread over zone: would be 3 in a, at most 2 allowed": "its domains would be uneven (topologySpreadConstraints)",
+    "node(s) didn't match Pod's node affinity/selector": "no node has the labels that it wants",
+  };
+  for (const [reason, hint] of Object.entries(peerReasons)) {
+    it(`has advice for: ${reason}`, async () => {
+      await using server = await serve(pod({}));
+      const nodes = [{ name: "n1", filter: "any", reasons: [reason] }];
+      server.on(`GET ${path}/scheduling`, { body: { status: { state: "Unschedulable", message: "0/1 nodes are available", nodes } } });
+      assert.ok((await why(server)).includes(`\n    n1: ${reason}\n\nTry:\n  ${hint}`));
+    });
+  }
+
   it("says what the condition says when the server knows no more, and what gates hold it", async () => {
     const conditions = [{ type: "PodScheduled", status: "False", message: "no nodes available to schedule pods" }];
     await using server = await serve(pod({}, { conditions }));

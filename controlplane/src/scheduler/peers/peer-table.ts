@@ -15,6 +15,8 @@ export interface PeerChanges {
 
 const noLabels: Labels = {};
 const noGroups: readonly PodGroup[] = [];
+/** No namespace has this name. */
+const ANYWHERE = "";
 
 /**
  * What pods mean to each other. It knows the groups that pods' rules speak of, which pods belong to them, and how many of these there are in each
@@ -27,6 +29,8 @@ export class PeerTable {
   /** Pods that belong to no group. */
   readonly nobody = new Kin("", noGroups);
   readonly #groups = new Map<string, PodGroup>();
+  /** By each namespace that they may have members in; those of any namespace under ANYWHERE. */
+  readonly #groupsByNamespace = new Map<string, Set<PodGroup>>();
   readonly #kin = new Map<string, Kin>();
   readonly #pods = new Map<string, SelectablePod>();
   readonly #byNamespace = new Map<string, Set<SelectablePod>>();
@@ -54,10 +58,9 @@ export class PeerTable {
     if (!pod) {
       pod = new SelectablePod(key, namespace, labels, this.nobody);
       this.#pods.set(key, pod);
-      const neighbours = this.#byNamespace.get(namespace);
-      if (neighbours) neighbours.add(pod);
-      else this.#byNamespace.set(namespace, new Set([pod]));
-      if (this.#groups.size > 0) this.#setKin(pod, this.#groupsOf(pod));
+      addTo(this.#byNamespace, namespace, pod);
+      const groups = this.#groupsOf(pod);
+      if (groups.length > 0) this.#setKin(pod, groups);
     }
     pod.users++;
     return pod;
@@ -66,9 +69,7 @@ export class PeerTable {
   releasePod(pod: SelectablePod): void {
     if (--pod.users > 0) return;
     this.#pods.delete(pod.key);
-    const neighbours = this.#byNamespace.get(pod.namespace);
-    neighbours?.delete(pod);
-    if (neighbours?.size === 0) this.#byNamespace.delete(pod.namespace);
+    removeFrom(this.#byNamespace, pod.namespace, pod);
     if (pod.kin.groups.length > 0) this.#setKin(pod, noGroups);
     this.#changedPods.delete(pod);
   }
@@ -80,6 +81,7 @@ export class PeerTable {
     if (!group) {
       group = new PodGroup(++this.#lastId, key, selections);
       this.#groups.set(key, group);
+      for (const namespace of group.namespaces ?? [ANYWHERE]) addTo(this.#groupsByNamespace, namespace, group);
       for (const pod of this.#candidates(group)) if (this.#isIn(pod, group)) this.#join(pod, group);
     }
     group.users++;
@@ -89,6 +91,7 @@ export class PeerTable {
   releaseGroup(group: PodGroup): void {
     if (--group.users > 0) return;
     this.#groups.delete(group.key);
+    for (const namespace of group.namespaces ?? [ANYWHERE]) removeFrom(this.#groupsByNamespace, namespace, group);
     this.#changedGroups.delete(group);
     for (const pod of this.#candidates(group)) {
       if (pod.kin.groups.includes(group)) this.#setKin(pod, without(pod.kin.groups, group));
@@ -203,7 +206,10 @@ export class PeerTable {
   }
 
   #groupsOf(pod: SelectablePod): readonly PodGroup[] {
-    return [...this.#groups.values()].filter((group) => this.#isIn(pod, group));
+    const groups: PodGroup[] = [];
+    for (const namespace of [pod.namespace, ANYWHERE])
+      for (const group of this.#groupsByNamespace.get(namespace) ?? []) if (this.#isIn(pod, group)) groups.push(group);
+    return groups;
   }
 
   #isIn(pod: SelectablePod, group: PodGroup): boolean {
@@ -234,4 +240,16 @@ export class PeerTable {
 
 function without(groups: readonly PodGroup[], one: PodGroup): readonly PodGroup[] {
   return groups.filter((group) => group !== one);
+}
+
+function addTo<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const known = sets.get(key);
+  if (known) known.add(item);
+  else sets.set(key, new Set([item]));
+}
+
+function removeFrom<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const known = sets.get(key);
+  known?.delete(item);
+  if (known?.size === 0) sets.delete(key);
 }
