@@ -47,6 +47,9 @@ export async function bundlePrograms({ outdir, version, sourcemap }: BundleOptio
     // koffi finds its native part beside its own files.
     external: ["koffi"],
     banner: { js: banner },
+    // A program holds its own source text for as long as it runs. Names stay, and lines stay short: a stack trace names function and place.
+    minifyWhitespace: true,
+    lineLimit: 120,
     plugins: [etcd3Definition],
     ...(version === undefined ? {} : { define: { TESSERA_VERSION: JSON.stringify(version) } }),
     sourcemap: sourcemap && "linked",
