@@ -147,31 +147,33 @@ test_mount_points (void)
 }
 
 /* As /proc/PID/smaps shows a mapping, with the fields that could be mistaken for the beginning of one. */
-#define MAPPING(range, permissions, path, anonymous, swap)                                              \
-  range " " permissions " 00001000 08:01 1234   " path "\nSize: 8 kB\nRss: 8 kB\nAnonymous: " anonymous \
+#define MAPPING(range, permissions, file, anonymous, swap)                                       \
+  range " " permissions " 00001000 08:01 " file "\nSize: 8 kB\nRss: 8 kB\nAnonymous: " anonymous \
         " kB\nFilePmdMapped: 0 kB\nSwap: " swap " kB\nSwapPss: 0 kB\nVmFlags: rd ex\n"
 
 static void
 test_clean_mappings (void)
 {
-  static const char smaps[] = MAPPING ("00400000-00402000", "r--p", "/bin/a b", "0", "0") /* the first */
-      MAPPING ("00402000-00404000", "r-xp", "/bin/a b", "4", "0")                         /* a breakpoint */
-      MAPPING ("00404000-00406000", "r--p", "/bin/a b", "0", "4")          /* relocated, and swapped out */
-      MAPPING ("00406000-00408000", "rw-p", "/bin/a b", "0", "0")          /* may be written to at any time */
-      MAPPING ("00408000-0040a000", "r--s", "/bin/a b", "0", "0")          /* shared */
-      MAPPING ("0040a000-0040c000", "---p", "/bin/a b", "0", "0")          /* a gap */
-      MAPPING ("0040c000-0040e000", "r--p", "/bin/a bc", "0", "0")         /* another file */
-      MAPPING ("0040e000-00410000", "r--p", "", "0", "0")                  /* no file */
-      MAPPING ("7f0000000000-7f0000002000", "r-xp", "/bin/a b", "0", "0"); /* the last */
-  struct mapped_range range;
-  const char *at = next_clean_mapping (smaps, "/bin/a b", &range);
+  static const char smaps[] = MAPPING ("00400000-00402000", "r--p", "1234   /bin/a b", "0", "0") /* the first */
+      MAPPING ("00402000-00404000", "r-xp", "1234   /bin/a b", "4", "0")                         /* a breakpoint */
+      MAPPING ("00404000-00406000", "r--p", "1234   /bin/a b", "0", "4")          /* relocated, and swapped out */
+      MAPPING ("00406000-00408000", "rw-p", "1234   /bin/a b", "0", "0")          /* may be written to at any time */
+      MAPPING ("00408000-0040a000", "r--s", "1234   /bin/a b", "0", "0")          /* shared */
+      MAPPING ("0040a000-0040c000", "---p", "1234   /bin/a b", "0", "0")          /* a gap */
+      MAPPING ("0040c000-0040e000", "r--p", "1234   /bin/a bc", "0", "0")         /* another one */
+      MAPPING ("0040e000-00410000", "r--p", "0 ", "0", "0")                       /* no file */
+      MAPPING ("7f0000000000-7f0000002000", "r-xp", "1234   /bin/a b", "0", "0"); /* the last */
+  struct clean_mapping mapping;
+  const char *at = next_clean_mapping (smaps, "/bin/a b", &mapping);
 
-  CHECK (at && range.start == 0x400000 && range.end == 0x402000);
-  at = next_clean_mapping (at, "/bin/a b", &range);
-  CHECK (at && range.start == 0x7f0000000000 && range.end == 0x7f0000002000);
-  CHECK (!next_clean_mapping (at, "/bin/a b", &range));
-  CHECK (!next_clean_mapping (smaps, "/bin/a", &range));
-  CHECK (!next_clean_mapping ("", "/bin/a b", &range));
+  CHECK (at && mapping.start == 0x400000 && mapping.end == 0x402000 && mapping.is_program);
+  at = next_clean_mapping (at, "/bin/a b", &mapping);
+  CHECK (at && mapping.start == 0x40c000 && mapping.end == 0x40e000 && !mapping.is_program);
+  at = next_clean_mapping (at, "/bin/a b", &mapping);
+  CHECK (at && mapping.start == 0x7f0000000000 && mapping.end == 0x7f0000002000 && mapping.is_program);
+  CHECK (!next_clean_mapping (at, "/bin/a b", &mapping));
+  CHECK (next_clean_mapping (smaps, "/bin/a", &mapping) && !mapping.is_program);
+  CHECK (!next_clean_mapping ("", "/bin/a b", &mapping));
   /* Cut off anywhere it finds less, and nothing that is not there. */
   for (size_t length = 0; length < sizeof smaps; length++)
     {
@@ -179,8 +181,8 @@ test_clean_mappings (void)
 
       memcpy (cut, smaps, length);
       cut[length] = '\0';
-      for (at = cut; (at = next_clean_mapping (at, "/bin/a b", &range));)
-        CHECK (range.start == 0x400000 || range.start == 0x7f0000000000);
+      for (at = cut; (at = next_clean_mapping (at, "/bin/a b", &mapping));)
+        CHECK (mapping.start == 0x400000 || mapping.start == 0x40c000 || mapping.start == 0x7f0000000000);
     }
 }
 
