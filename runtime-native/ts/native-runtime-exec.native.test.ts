@@ -237,6 +237,39 @@ test("the container's end ends its execs", async () => {
   await runtime.removeSandbox(other.id);
 });
 
+test("who attaches first may have what was said before, with the end of a line that is none yet; nobody else has it", async () => {
+  const other = node.sandbox();
+  await runtime.createSandbox(other, signal);
+  const start = async (id: string, script: string) => {
+    await runtime.startContainer(other.id, node.container(id, script, { stdin: true }), signal);
+    await until(`${id} has begun to speak`, () => node.log(id).length > 0);
+  };
+  const attach = async (id: string, earlyOutput: boolean) => {
+    const output = new Collected();
+    return { output, session: await runtime.attach(other.id, id, output, signal, { earlyOutput }) };
+  };
+  await start("eager", "echo one; echo two >&2; printf 'prompt> '; while read line; do echo got $line; done");
+  const first = await attach("eager", true);
+  await until("all of it comes", () => first.output.text === "one\nprompt> " && first.output.errors === "two\n");
+  const second = await attach("eager", true);
+  await first.session.write(Buffer.from("line\n"));
+  await until("both hear the answer", () => first.output.text === "one\nprompt> got line\n" && second.output.text === "got line\n");
+
+  await start("other", "echo early; while read line; do echo got $line; done");
+  const from = await attach("other", false);
+  const late = await attach("other", true);
+  await from.session.write(Buffer.from("line\n"));
+  await until("the answer comes to both", () => from.output.text === "got line\n" && late.output.text === "got line\n");
+
+  // What is more than is kept would have holes: all of it is in the log.
+  await start("talkative", "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end; while read line; do echo got $line; done");
+  await until("it has said all", () => node.log("talkative").at(-1) === "stdout F end");
+  const overwhelmed = await attach("talkative", true);
+  await overwhelmed.session.write(Buffer.from("line\n"));
+  await until("its answer comes", () => overwhelmed.output.text === "got line\n");
+  await runtime.removeSandbox(other.id);
+});
+
 test("attach gets the output from then on and the exit code, and writes to stdin", async () => {
   const other = node.sandbox();
   await runtime.createSandbox(other, signal);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
 import { setPaused, unlessEnded } from "./pausing.ts";
 import {
+  type AttachOptions,
   type ContainerAddress,
   type ContainerSpec,
   type ContainerUsage,
@@ -169,12 +170,13 @@ export class NativeRuntime implements Runtime {
     container: string,
     output: ExecOutput,
     signal: AbortSignal,
-    options?: { readonly endsStdin: boolean },
+    options?: AttachOptions,
   ): Promise<ExecSession> {
     this.#sandboxes.find(sandboxId, "attach");
     const payload = new FieldWriter()
       .string("CONTAINER", container)
       .bool("ENDS_STDIN", options?.endsStdin ?? false)
+      .bool("EARLY_OUTPUT", options?.earlyOutput ?? false)
       .finish();
     const socket = await connectShim(this.#sandboxes.socketPath(sandboxId), signal);
     // What was written still arrives: the shim reads to the end.

@@ -278,6 +278,13 @@ export interface ExecSession {
   readonly exited: Promise<{ readonly exitCode: number }>;
 }
 
+export interface AttachOptions {
+  /** The end of the session closes the container's stdin. */
+  readonly endsStdin?: boolean;
+  /** Who is the first to attach to a container with stdin gets what it has said since its start as well, unless that is too much to keep. */
+  readonly earlyOutput?: boolean;
+}
+
 export interface ExecOutput {
   /** Awaited before more is read. */
   stdout(chunk: Uint8Array): void | Promise<void>;
@@ -329,16 +336,9 @@ export interface Runtime {
   ): Promise<ExecSession>;
   /**
    * Output of the container from now on, and its stdin if it was started with one. The container waits for a receiver that takes its time, but
-   * one that takes nothing for some seconds is let go. `kill` only ends the session; with `endsStdin` its end, whatever it is, closes the
-   * container's stdin.
+   * one that takes nothing for some seconds is let go. `kill` only ends the session.
    */
-  attach(
-    sandbox: string,
-    container: string,
-    output: ExecOutput,
-    signal: AbortSignal,
-    options?: { readonly endsStdin: boolean },
-  ): Promise<ExecSession>;
+  attach(sandbox: string, container: string, output: ExecOutput, signal: AbortSignal, options?: AttachOptions): Promise<ExecSession>;
   /**
    * Connects to a TCP port of the pod, on its loopback address. Throws RuntimeError with the errno when nobody listens. When the signal is
    * aborted the pod's program sees a reset.

@@ -88,6 +88,7 @@ export const tags = {
   INIT: 63,
   TARGET: 64,
   SECCOMP_FLAGS: 65,
+  EARLY_OUTPUT: 66,
   RLIMIT: 70,
   RESOURCE: 71,
   SOFT: 72,

@@ -18,6 +18,12 @@ scenario("kubectl run -i --rm pipes through a container and exits as it does", a
   const piped = await cluster.kubectl(["run", "-i", "--rm", "pipe", ...run, "--", "cat"], { input: text });
   assert.equal(piped.code, 0, piped.stderr);
   assert.equal(piped.stdout, text);
+  const eager = ["run", "-i", "--rm", "eager", ...run, "--", "sh", "-c", "echo early; cat; echo late"];
+  assert.equal(
+    (await cluster.kubectl(eager, { input: "between\n" })).stdout,
+    "early\nbetween\nlate\n",
+    "what it says before anybody is attached too",
+  );
   const failed = await cluster.kubectl(["run", "--attach", "--rm", "fails", ...run, "--", "sh", "-c", "sleep 1; echo out; exit 7"]);
   assert.deepEqual([failed.code, failed.stdout], [7, "out\n"]);
 });

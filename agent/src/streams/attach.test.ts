@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { AttachRequest, Exit, StreamFrame } from "@tessera/proto/node";
-import type { ExecOutput, ExecSession } from "@tessera/runtime-native";
+import type { AttachOptions, ExecOutput, ExecSession } from "@tessera/runtime-native";
 import { FakeClock } from "../pod/testing/fake-clock.ts";
 import { type AttachTarget, serveAttach } from "./attach.ts";
 
@@ -17,6 +17,7 @@ class Attached {
   readonly seen: string[] = [];
   readonly ended: Promise<void>;
   isOver = false;
+  options: AttachOptions | undefined;
   #output: ExecOutput | undefined;
   #exit = Promise.withResolvers<{ exitCode: number }>();
   #frames = new TransformStream<Frame, Frame>(undefined, { highWaterMark: 100 });
@@ -31,8 +32,9 @@ class Attached {
       exited: this.#exit.promise,
     };
     const runtime = {
-      attach: async (_sandbox: string, _container: string, output: ExecOutput) => {
+      attach: async (_sandbox: string, _container: string, output: ExecOutput, _signal: AbortSignal, options?: AttachOptions) => {
         this.#output = output;
+        this.options = options;
         return session;
       },
     };
@@ -84,6 +86,7 @@ test("a container that keeps its stdin has its answer heard, up to the silence a
   await attached.passes(1_000);
   await attached.ended;
   assert.deepEqual(attached.seen, ["working", "done"]);
+  assert.deepEqual(attached.options, { endsStdin: false, earlyOutput: false });
 });
 
 test("a container that never falls silent is not listened to for ever", async () => {
@@ -119,6 +122,7 @@ for (const [kind, target] of [
     attached.exits();
     await attached.ended;
     assert.deepEqual(attached.seen, ["done"]);
+    assert.deepEqual(attached.options, { endsStdin: "stdinOnce" in target, earlyOutput: true });
   });
 }
 

@@ -44,7 +44,9 @@ export async function serveAttach(
     answer.heard();
     return request[kind] && !isOver ? peer.send(kind, chunk) : undefined;
   };
-  const options = { endsStdin: request.stdin && mayEnd && target.stdinOnce };
+  // Who has come to feed a container that was made for it gets to see it from its start, and a terminal with its prompt.
+  const earlyOutput = request.stdin && target.stdin && (target.stdinOnce || target.isEphemeral);
+  const options = { endsStdin: request.stdin && mayEnd && target.stdinOnce, earlyOutput };
   const outputs = { stdout: output("stdout"), stderr: output("stderr") };
   const session = await runtime.attach(target.sandbox, target.container, outputs, peer.signal, options);
   try {

@@ -13,6 +13,7 @@ enum
 {
   MAX_ATTACH_BACKLOG = 256 * 1024,
   MAX_IDLE_TICKS = 3, /* of a second */
+  MAX_EARLY = 256 * 1024,
 };
 
 static bool
@@ -86,14 +87,36 @@ hold_up (struct ts_container *container)
   return true;
 }
 
+void
+ts_forget_early (struct ts_container *container)
+{
+  container->keeps_early = false;
+  ts_free_buffer (&container->early);
+}
+
+/* Whoever attaches first gets all of it or, when it is more than is kept, nothing of it: what has holes misleads. */
+static void
+keep_early (struct ts_container *container, uint16_t type, const uint8_t *bytes, size_t size)
+{
+  size_t begin = ts_begin_frame (&container->early, type, 0);
+
+  ts_append (&container->early, bytes, size);
+  ts_end_frame (&container->early, begin);
+  if (container->early.failed || container->early.size > MAX_EARLY)
+    ts_forget_early (container);
+}
+
 static void
 share_output (struct ts_stream *stream, const uint8_t *bytes, size_t size)
 {
   struct ts_container *container = stream->container;
+  uint16_t type = stream->is_stderr ? TS_FRAME_STDERR : TS_FRAME_STDOUT;
 
+  if (container->keeps_early)
+    keep_early (container, type, bytes, size);
   for (struct ts_connection *connection = container->shim->connections; connection; connection = connection->next)
     if (connection->attached == container)
-      ts_send_data (connection, stream->is_stderr ? TS_FRAME_STDERR : TS_FRAME_STDOUT, bytes, size);
+      ts_send_data (connection, type, bytes, size);
 }
 
 /* Reads once; false when there is nothing more now, or ever (then it is closed). */

@@ -58,6 +58,7 @@ new_container (struct ts_connection *connection, const struct ts_container_spec 
   container->request = connection->frame.request;
   container->shares_pids = spec->host_pid || spec->pod_pid || spec->target;
   container->oom_score_adj = spec->oom_score_adj;
+  container->keeps_early = spec->stdin_open;
   container->security = spec->security;
   container->security.seccomp = NULL;
   container->id = strdup (spec->id);

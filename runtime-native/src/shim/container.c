@@ -82,6 +82,7 @@ release_container (struct ts_container *container)
   container->pidfd = -1;
   ts_free_strings (container->cgroup_dirs);
   container->cgroup_dirs = NULL;
+  ts_forget_early (container);
   free ((void *) (uintptr_t) container->security.seccomp);
   container->security.seccomp = NULL;
 }

@@ -185,6 +185,9 @@ handle_attach (struct ts_connection *connection)
   connection->attached = container;
   connection->ends_stdin = target.ends_stdin;
   ts_send_ok (connection, connection->frame.request);
+  if (target.early_output && container->early.size > 0)
+    ts_send (connection, &container->early);
+  ts_forget_early (container);
 }
 
 static void

@@ -34,7 +34,7 @@ enum
   X (STDIN_END, 8)                                                                                                     \
   X (RESIZE, 9)     /* COLUMNS, ROWS */                                                                                \
   X (EXEC_KILL, 10) /* PID of an exec, on any connection -> OK */                                                      \
-  X (ATTACH, 11)    /* CONTAINER, ENDS_STDIN -> OK, then STDOUT and STDERR from now on, until EXITED */                \
+  X (ATTACH, 11)    /* CONTAINER, ENDS_STDIN, EARLY_OUTPUT -> OK, then STDOUT and STDERR, until EXITED */              \
   X (CONNECT, 12) /* PORT of the pod -> OK, then STDIN and STDIN_END to it, STDOUT and STDOUT_END from it, or ERROR */ \
   /* from the shim */                                                                                                  \
   X (OK, 64)                                                                                                           \
@@ -106,6 +106,7 @@ enum
   X (INIT, 63)          /* 1 or 0; the command is run by an init */                                                  \
   X (TARGET, 64)        /* id of a running container: in its pid namespace */                                        \
   X (SECCOMP_FLAGS, 65) /* SECCOMP_FILTER_FLAG_... for SECCOMP */                                                    \
+  X (EARLY_OUTPUT, 66)  /* 1 or 0; who attaches first also gets what came before */                                  \
   X (RLIMIT, 70)        /* each: RESOURCE, SOFT, HARD */                                                             \
   X (RESOURCE, 71)      /* number of setrlimit(2) */                                                                 \
   X (SOFT, 72)          /* u64, all ones for unlimited; so has HARD */                                               \

@@ -400,6 +400,8 @@ read_target_field (const struct ts_field *field, struct ts_target *target)
       return ts_field_u32 (field, &target->port);
     case TS_TAG_ENDS_STDIN:
       return ts_field_bool (field, &target->ends_stdin);
+    case TS_TAG_EARLY_OUTPUT:
+      return ts_field_bool (field, &target->early_output);
     default:
       return 0;
     }

@@ -15,6 +15,7 @@ struct ts_target
   uint32_t columns;
   uint32_t rows;
   bool ends_stdin;
+  bool early_output;
   uint32_t port;
 };
 

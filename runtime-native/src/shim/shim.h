@@ -242,6 +242,9 @@ struct ts_container
   struct ts_stream out;
   struct ts_stream err;
   struct ts_input input;
+  /* All that it has said, as frames, as long as nobody was attached; only of one whose stdin is open. */
+  struct ts_buffer early;
+  bool keeps_early;
   int terminal;
   uint64_t started_at;
   uint64_t finished_at;
@@ -256,6 +259,7 @@ void ts_start_container (struct ts_connection *connection, struct ts_container_s
 void ts_refuse_start (struct ts_container *container, const struct ts_failure *failure);
 int ts_begin_stream (struct ts_container *container, struct ts_stream *stream, int fd, bool is_stderr);
 void ts_finish_stream (struct ts_stream *stream);
+void ts_forget_early (struct ts_container *container);
 /* Who is attached has taken something, or has gone: the container waits no longer if nobody else holds it up. */
 void ts_resume_streams (struct ts_container *container);
 void ts_end_container (struct ts_container *container);

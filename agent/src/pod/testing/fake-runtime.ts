@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import {
+  type AttachOptions,
   type ContainerAddress,
   type ContainerSpec,
   type ContainerState,
@@ -202,7 +203,7 @@ export class FakeRuntime implements Runtime {
     container: string,
     output: ExecOutput,
     signal: AbortSignal,
-    options?: { readonly endsStdin: boolean },
+    options?: AttachOptions,
   ): Promise<ExecSession> {
     const found = this.#sandbox(sandboxId).containers.get(container);
     if (found?.state.phase !== "running") throw new RuntimeError("NotFound", `container ${container} does not run`, { step: "attach" });
