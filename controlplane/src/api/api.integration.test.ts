@@ -254,11 +254,10 @@ test("an update names the object of its URL", async () => {
 });
 
 test("the creator of a pod is told of wishes that nothing acts on", async () => {
-  const pod = podNamed("wishful");
-  const containers = [{ name: "web", image: "web:1", ports: [{ containerPort: 80, hostPort: 8080 }] }];
-  const answer = await api.http.post(`${pods}?dryRun=All`, { ...pod, spec: { ...pod.spec, containers } });
+  const pod = podNamed("wishful", { schedulingGroup: { podGroupName: "all" } });
+  const answer = await api.http.post(`${pods}?dryRun=All`, pod);
   assert.equal(answer.status, 201);
-  assert.match(answer.headers["warning"] ?? "", /^299 - "spec\.containers\[0\]\.ports\[0\]\.hostPort: /);
+  assert.match(answer.headers["warning"] ?? "", /^299 - "spec\.schedulingGroup: /);
 });
 
 test("a pod that names a runtime is refused, as there is none of that name", async () => {
