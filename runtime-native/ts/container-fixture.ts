@@ -22,7 +22,7 @@ export function bind(source: string, destination: string, changes: Partial<Mount
 export function podForTests() {
   const node = new Node();
   const runtime = node.agent();
-  const signal = AbortSignal.timeout(120_000);
+  const signal = AbortSignal.timeout(600_000);
   const netns = `tsrt${process.pid}`;
   const pod = node.sandbox({
     network: { kind: "netns", path: `/run/netns/${netns}` },

@@ -98,7 +98,7 @@ describe("hostile images", () => {
     );
   });
 
-  test("two containers that exchange a link and a folder in a shared volume reach nothing outside", { timeout: 60_000 }, async () => {
+  test("two containers that exchange a link and a folder in a shared volume reach nothing outside", async () => {
     const shared = host("exchange");
     mkdirSync(join(shared, "a"));
     symlinkSync("/../../../../../../../../../../../..", join(shared, "b"));

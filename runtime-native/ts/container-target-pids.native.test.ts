@@ -5,7 +5,7 @@ import { type ContainerSpec, RuntimeError } from "./runtime.ts";
 
 const node = new Node();
 const runtime = node.agent();
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(600_000);
 const pod = node.sandbox();
 let count = 0;
 

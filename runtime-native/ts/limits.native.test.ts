@@ -12,7 +12,7 @@ const MIB = 1 << 20;
 const isUnified = existsSync("/sys/fs/cgroup/cgroup.controllers");
 const node = new Node();
 const runtime = node.agent();
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(600_000);
 const { id: pod } = await runtime.createSandbox(node.sandbox(), signal);
 after(() => node.close());
 

@@ -8,7 +8,7 @@ import { type ExecOutput, RuntimeError } from "./runtime.ts";
 
 const node = new Node();
 const runtime = node.agent();
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(600_000);
 const pod = node.sandbox();
 
 before(async () => {

@@ -49,7 +49,7 @@ export function hasController(name: string): boolean {
 export type Exit = Extract<ContainerState, { phase: "exited" }>;
 
 /** Waits for a condition, which is looked at again and again; for what tells nobody. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     assert.ok(performance.now() < deadline, `${what} within ${timeoutMs} ms`);
@@ -153,7 +153,7 @@ export class Node {
 
   /** Resolves with the first event, past or to come, for which `wanted` holds. */
   async event(wanted: (event: RuntimeEvent) => boolean): Promise<RuntimeEvent> {
-    const deadline = AbortSignal.timeout(10_000);
+    const deadline = AbortSignal.timeout(60_000);
     for (;;) {
       const found = this.events.find(wanted);
       if (found) return found;
@@ -207,7 +207,7 @@ export class Node {
 
   async close(): Promise<void> {
     const last = this.agent();
-    await last.recover(AbortSignal.timeout(10_000));
+    await last.recover(AbortSignal.timeout(60_000));
     for (const name of readdirSync(this.runDir)) await last.removeSandbox(name);
     try {
       await this.assertNothingLeft();

@@ -7,7 +7,7 @@ import { RuntimeError } from "./runtime.ts";
 import { programPath, startProgram } from "./testing/program.ts";
 
 const node = new Node();
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(600_000);
 after(() => node.close());
 
 function isAlive(pid: number): boolean {

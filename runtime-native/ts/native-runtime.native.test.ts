@@ -8,7 +8,7 @@ import { RuntimeError } from "./runtime.ts";
 
 const node = new Node();
 const runtime = node.agent();
-const signal = AbortSignal.timeout(120_000);
+const signal = AbortSignal.timeout(600_000);
 after(() => node.close());
 
 test("a container runs to its exit code and its output is logged line by line", async () => {

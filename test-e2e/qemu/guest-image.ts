@@ -23,7 +23,8 @@ const repository = resolve(import.meta.dirname, "../..");
 /** Drivers of the machine's disk, and what pods and their network take. */
 const modules = [
   ...["virtio_ring", "virtio_mmio", "virtio_blk", "overlay", "bfq"],
-  ...["veth", "bridge", "vxlan", "dummy", "nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_meta_bridge", "nft_reject_inet"],
+  ...["veth", "bridge", "vxlan", "dummy"],
+  ...["nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_ipv4", "nft_meta_bridge", "nft_reject_inet"],
 ];
 
 /** What tests and agent call by name and expect Debian's words of; busybox has the rest. */
@@ -139,6 +140,8 @@ async function addRepository(root: string, groups: TestGroups): Promise<void> {
   for (const path of ["runtime-native/build/probe", "runtime-native/package.json"]) copy(path);
   for (const path of globSync("node_modules/{koffi,@koromix/koffi-linux-x64}", { cwd: repository })) copy(path);
   addLibraries(root, join(repository, "dist/libtessera.so"));
+  // The numbers of system calls.
+  cpSync("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", join(root, "usr/include/x86_64-linux-gnu/asm/unistd_64.h"));
   const tests = Object.values(groups).flat();
   await build({
     absWorkingDir: repository,

@@ -4,9 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import type { ContainerStatus, NodeStatus, PodSpec } from "@tessera/proto";
-import { until } from "../../../agent/src/pod/testing/harness.ts";
+import { TEST_NODE, until } from "../../../agent/src/pod/testing/harness.ts";
 import { deleted, pod } from "../../../agent/src/pod/testing/pod-builder.ts";
 import { collect } from "../../../agent/src/session/fake-control-plane.ts";
 import { IMAGE, NativeNode } from "../../../agent/src/testing/native-node.ts";
@@ -74,6 +76,15 @@ async function exec(name: string, ...command: string[]): Promise<string> {
   return (await collect(await node.controlPlane.open({ $case: "exec", value: request }))).stdout;
 }
 
+/** What who listens on a port of the node writes, or why nobody does. */
+async function ask(port: number): Promise<string> {
+  try {
+    return await text(connect({ host: "192.0.2.1", port, timeout: patienceMs }));
+  } catch (error) {
+    return String(error);
+  }
+}
+
 /** The cgroups of pods, wherever the agent made its root. */
 function podCgroups(): string[] {
   const [root = ""] = readdirSync("/sys/fs/cgroup").filter((name) => name.startsWith("tessera-agent-test-"));
@@ -82,14 +93,21 @@ function podCgroups(): string[] {
 }
 
 test("a pod runs with the limits that it asked for, is reached, and outlives its agent", async () => {
-  const script = "cd /sys/fs/cgroup; cat memory.max memory.swap.max cpu.max; ulimit -n; exec sleep 100000";
-  assign("limited", script, { cpu: "500m", memory: "64Mi" }, { "tessera.dev/ulimits": "nofile=77" });
+  const script = "cd /sys/fs/cgroup; cat memory.max memory.swap.max cpu.max cpuset.cpus; ulimit -n; exec sleep 100000";
+  const limits = { cpu: "500m", memory: "64Mi" };
+  assign("limited", script, limits, {
+    "tessera.dev/ulimits": "nofile=77",
+    "tessera.dev/cpuset-cpus": "1",
+    "tessera.dev/device-write-bps": "/dev/vda:1Mi",
+  });
   await reaches("limited", ({ ready }) => ready === true);
   const before = main("limited");
-  await logs("limited", "67108864\n0\n50000 100000\n77\n");
+  await logs("limited", "67108864\n0\n50000 100000\n1\n77\n");
   assert.equal(await exec("limited", "sh", "-c", "cat /proc/self/cgroup; ulimit -n"), "0::/\n77\n");
+  assert.match(await exec("limited", "cat", "/sys/fs/cgroup/io.max"), /^\d+:0 rbps=max wbps=1048576 riops=max wiops=max\n$/);
   const [cgroup = ""] = podCgroups();
   assert.equal(readFileSync(`${cgroup}/memory.max`, "utf8"), "67108864\n");
+  assert.equal(readFileSync(`${cgroup}/pids.max`, "utf8"), `${TEST_NODE.podPidsLimit}\n`);
   // What a service manager kills with the agent: nothing of the pod is among it.
   assert.equal(readFileSync(`${service}/cgroup.procs`, "utf8"), `${process.pid}\n`);
   await node.stopAgent();
@@ -99,6 +117,29 @@ test("a pod runs with the limits that it asked for, is reached, and outlives its
   assert.deepEqual(main("limited"), before);
   await remove("limited");
   assert.ok(!existsSync(cgroup));
+});
+
+test("a port of the node leads to its pod, until the pod has gone", async () => {
+  const spec: PodSpec = {
+    containers: [
+      {
+        name: "main",
+        image: IMAGE,
+        command: ["sh", "-c", "while :; do echo reached | nc -l -p 80; done"],
+        ports: [{ containerPort: 80, hostPort: 8081 }],
+      },
+    ],
+  };
+  node.controlPlane.assign(pod("open", spec));
+  await reaches("open", ({ ready }) => ready === true);
+  // It is running before it listens.
+  await until(
+    async () => (await ask(8081)) === "reached\n",
+    () => ask(8081),
+    patienceMs,
+  );
+  await remove("open");
+  assert.match(await ask(8081), /ECONNREFUSED/);
 });
 
 test("a container over its memory limit is told as OOMKilled", async () => {
