@@ -451,7 +451,7 @@ install_agent() {
     node_address=${node_address:-$(address_towards "$join")} || fail "no address of this machine leads to ${join%:*}: give one with --node-address"
     mkdir -p "$etc"
     # The token stays out of the list of processes, and is of no use afterwards.
-    TESSERA_JOIN_TOKEN=$token "$here/bin/agent" join --join "$join" --ca-hash "$ca_hash" --node-name "$node_name" --credentials "$etc/node" ||
+    TESSERA_JOIN_TOKEN=$token "$here/bin/agent" join --join "$join" --ca-hash "$ca_hash" --node-name "$node_name" --credentials "$etc/node" --log-level warn ||
       fail_to_join
   fi
   give_up_if_refused

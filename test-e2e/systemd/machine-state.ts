@@ -35,6 +35,36 @@ const questions: Readonly<Record<string, string>> = {
   processes: "ps -eo comm= | grep -E 'tessera|MainThread|node|etcd|nats|agent|controlplane|pods|sleep' || true",
 };
 
+/** One thing of each kind, so that a test can see that it would be seen. */
+const leftovers = `
+  touch /opt/left; mkdir -p /etc/systemd/system/left.service.d; ln -s nothing /usr/local/bin/left
+  mkdir /run/tessera-left; mount -t tmpfs tmpfs /mnt
+  ip netns add left; ip link add left0 type bridge; nft add table bridge left
+  for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*; do [ ! -e "$hierarchy/cgroup.procs" ] || mkdir "$hierarchy/tessera-left"; done
+  echo left:x:4711:4711::/nonexistent:/bin/false >>/etc/passwd
+  systemd-run --quiet --unit=tessera-left sleep 1000
+  ! systemd-run --quiet --wait --unit=left-failed false`;
+
+const removal = `
+  systemctl stop tessera-left; systemctl reset-failed left-failed
+  sed -i /^left:/d /etc/passwd
+  find /sys/fs/cgroup -depth -type d -name tessera-left -exec rmdir {} +
+  nft delete table bridge left; ip link delete left0; ip netns delete left; umount /run/netns; rmdir /run/netns
+  umount /mnt; rmdir /run/tessera-left /etc/systemd/system/left.service.d; rm /usr/local/bin/left /opt/left`;
+
+/** The kinds of what would be seen if an installation left it. */
+export const kinds: readonly string[] = Object.keys(questions);
+
+/** Runs `look` while one thing of each kind is left on the machine. */
+export async function withLeftovers(machine: Machine, look: () => Promise<void>): Promise<void> {
+  await machine.shell(leftovers);
+  try {
+    await look();
+  } finally {
+    await machine.shell(removal);
+  }
+}
+
 export async function readMachineState(machine: Machine): Promise<MachineState> {
   const entries = await Promise.all(
     Object.entries(questions).map(

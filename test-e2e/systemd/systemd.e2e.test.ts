@@ -6,7 +6,7 @@ import { until } from "../harness/cluster.ts";
 import { readCertificates, shownSerial } from "./certificates.ts";
 import { Installation, releaseFolder, versions } from "./installation.ts";
 import type { Machine } from "./machine.ts";
-import { differences, type MachineState, readMachineState } from "./machine-state.ts";
+import { differences, kinds, type MachineState, readMachineState, withLeftovers } from "./machine-state.ts";
 import { provoke, refusals } from "./refusals.ts";
 import { assertUnbroken, Witnesses } from "./witnesses.ts";
 
@@ -47,6 +47,14 @@ test("a machine that will not do is told why, all reasons at once, and nothing i
   const [machine] = installation.nodes;
   assert.ok(machine);
   for (const one of installation.machines) clean.set(one, await readMachineState(one));
+  await withLeftovers(machine, async () => {
+    const found = differences(clean.get(machine), await readMachineState(machine));
+    assert.deepEqual(
+      kinds.filter((kind) => !found.some((difference) => difference.startsWith(`${kind}: + `))),
+      [],
+      "what is left would be seen",
+    );
+  });
   for (const refusal of refusals)
     await t.test(refusal.name, async () => {
       const { code, stdout, stderr } = await provoke(machine, releaseFolder(versions.first), refusal);
@@ -217,6 +225,19 @@ test("flags that the control plane does not start with are taken back", async ()
   assert.equal(await flags(), before);
 });
 
+/** That kernel and disk of the node hold nothing of a pod that it does not have. */
+async function assertNothingLeaks(node: Machine): Promise<void> {
+  const inventory = ["/usr/lib/tessera/current/bin/agent", "inventory", "--cgroup-root", "tessera-pods.service"];
+  const { items } = JSON.parse(await node.runOk(inventory)) as { items: readonly { readonly podUid: string }[] };
+  const selector = `--field-selector=spec.nodeName=${node.options.name}`;
+  const uids = (await installation.kubectl("get", "pods", selector, "-o", "jsonpath={.items[*].metadata.uid}")).split(" ");
+  assert.ok(items.length > 0, "the node has pods");
+  assert.deepEqual(
+    items.filter(({ podUid }) => !uids.includes(podUid)),
+    [],
+  );
+}
+
 test("a stop of the pods' unit ends each pod in its own time, and a kill of it brings them back", async () => {
   const [, node] = installation.nodes;
   assert.ok(node);
@@ -246,6 +267,7 @@ test("a stop of the pods' unit ends each pod in its own time, and a kill of it b
   await ready();
   assert.match((await witnesses.lifeOf("counter-1")).cgroups, /tessera-pods\.service\/pod/);
   await installation.kubectl("delete", "pod", "hurry", "patient", "--grace-period=1", "--timeout=60s");
+  await assertNothingLeaks(node);
 });
 
 test("the services are confined as far as what they do allows", async () => {
@@ -269,6 +291,7 @@ test("pods come back when their machine boots anew", async () => {
   const life = await witnesses.lifeOf("counter-0");
   assert.equal(life.uid, before.uid);
   assert.notEqual(life.containerID, before.containerID);
+  await assertNothingLeaks(node);
 });
 
 test("an uninstall ends the pods and leaves nothing", async () => {
