@@ -1,13 +1,13 @@
 /** The same benchmarks of two revisions, in turn, so that both share what else the machine does. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { removeStaleClusters } from "./dev-cluster.ts";
 import { type Figure, median } from "./figure.ts";
 import { CpuMeter } from "./process-usage.ts";
-import { resolveRevision, withRevision } from "./revision.ts";
-import { withUndo } from "./undo.ts";
+import { type RevisionTree, resolveRevision, withRevision } from "./revision.ts";
+import { told, withUndo } from "./undo.ts";
 
 /** One figure of this revision beside that of another. */
 export interface Comparison {
@@ -21,7 +21,7 @@ export interface Comparison {
   readonly ratios: readonly [number, number];
 }
 
-type Medians = ReadonlyMap<string, { readonly unit: string; readonly median: number }>;
+export type Medians = ReadonlyMap<string, { readonly unit: string; readonly median: number }>;
 
 /** Runs each benchmark `rounds` times of this tree and of the revision, the two alternating, and prints what both have. */
 export async function compare(
@@ -30,7 +30,7 @@ export async function compare(
   rounds: number,
   print: (comparison: Comparison) => void,
 ): Promise<void> {
-  const here = resolve(import.meta.dirname, "..");
+  const here = { mains: [resolve(import.meta.dirname, "main.ts")] };
   await withRevision(await resolveRevision(revision), async (there) => {
     for (const name of names) {
       const results = { here: [] as Medians[], there: [] as Medians[] };
@@ -39,7 +39,10 @@ export async function compare(
         const order = round % 2 === 0 ? (["here", "there"] as const) : (["there", "here"] as const);
         for (const which of order) results[which].push(await runBenchmark(which === "here" ? here : there, name));
       }
-      for (const comparison of juxtapose(results.here, results.there)) print(comparison);
+      const comparisons = juxtapose(results.here, results.there);
+      for (const comparison of comparisons) print(comparison);
+      const alone = figuresAlone([...results.here, ...results.there], comparisons);
+      if (alone.length > 0) console.error(`bench: not compared, for not every run has them: ${alone.join("; ")}`);
     }
   });
 }
@@ -57,25 +60,44 @@ export function juxtapose(here: readonly Medians[], there: readonly Medians[]): 
   });
 }
 
-async function runBenchmark(tree: string, name: string): Promise<Medians> {
-  const child = spawn(process.execPath, [join(tree, "bench/main.ts"), name], { stdio: ["ignore", "pipe", "inherit"] });
+/** Figures of any run that were not compared. */
+export function figuresAlone(runs: readonly Medians[], comparisons: readonly Comparison[]): string[] {
+  const compared = new Set(comparisons.map(({ figure }) => figure));
+  return [...new Set(runs.flatMap((run) => [...run.keys()]))].filter((figure) => !compared.has(figure));
+}
+
+/** Throws when none of the tree's programs has this benchmark, or can run it. */
+export async function runBenchmark({ mains }: RevisionTree, name: string): Promise<Medians> {
+  for (const [index, main] of mains.entries()) {
+    // One that was told to end has not failed.
+    told.throwIfAborted();
+    const medians = await runProgramOf(main, name);
+    if (medians !== undefined) return medians;
+    if (index < mains.length - 1)
+      console.error(`bench: ${name} of this revision does not run on the other's code; trying ${mains[index + 1]}`);
+  }
+  throw new Error(`the benchmark ${name} fails: ${mains.join(" and ")}`);
+}
+
+/** Undefined when the program fails. */
+async function runProgramOf(main: string, name: string): Promise<Medians | undefined> {
+  const child = spawn(process.execPath, [main, name], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const end = async () => {
     child.kill("SIGTERM");
     await ended;
   };
   const medians = new Map<string, { unit: string; median: number }>();
-  await withUndo(end, async () => {
+  return await withUndo(end, async () => {
     for await (const line of createInterface(child.stdout)) {
       const { figure, unit, median } = JSON.parse(line) as Figure;
       // The same figure may come again, beside another baseline.
       if (!medians.has(figure)) medians.set(figure, { unit, median });
     }
     const [code] = await ended;
-    if (code === 0) return;
+    if (code === 0) return medians;
     await removeStaleClusters();
     CpuMeter.removeStale();
-    throw new Error(`the benchmark ${name} in ${tree} ended with ${code}`);
+    return undefined;
   });
-  return medians;
 }

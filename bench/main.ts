@@ -36,6 +36,7 @@ const { values, positionals } = parseArgs({
 const all = values.compare === undefined ? { ...benchmarks, ...growth } : benchmarks;
 const unknown = positionals.filter((name) => !Object.hasOwn(all, name));
 const rounds = Number(values.rounds);
+if (values.compare !== undefined && unknown.includes("growth")) fail("growth draws charts and has no figures to compare");
 if (unknown.length > 0) fail(`unknown benchmark ${unknown.join(", ")}; there are ${Object.keys(all).join(", ")}`);
 if (!Number.isInteger(rounds) || rounds < 1) fail(`--rounds takes a number from 1 on, not ${values.rounds}`);
 const wanted = positionals.length > 0 ? positionals : Object.keys(benchmarks);

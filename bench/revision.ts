@@ -1,7 +1,7 @@
 /** Another revision of this repository, built in a git worktree of its own. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -9,6 +9,12 @@ import { told, withUndo } from "./undo.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const execute = promisify(execFile);
+
+/** A built revision. */
+export interface RevisionTree {
+  /** Programs that run benchmarks there, the one to be preferred first. */
+  readonly mains: readonly string[];
+}
 
 /** A commit's hash; throws when there is none of that name. */
 export async function resolveRevision(revision: string): Promise<string> {
@@ -20,10 +26,10 @@ export async function resolveRevision(revision: string): Promise<string> {
 }
 
 /**
- * Runs `body` with the folder of the commit, built, and removes that. The folder has the benchmarks of this revision, so that both are measured in the
- * same way, whatever the commit's own benchmarks were.
+ * Runs `body` with the commit, built, and removes that. It has the benchmarks of this revision, so that both are measured in the same way; and its own, for
+ * those that reach into sources which were other ones then.
  */
-export async function withRevision(commit: string, body: (folder: string) => Promise<void>): Promise<void> {
+export async function withRevision(commit: string, body: (tree: RevisionTree) => Promise<void>): Promise<void> {
   const parent = mkdtempSync(join(tmpdir(), "tessera-bench-revision-"));
   const folder = join(parent, "tree");
   const remove = async () => {
@@ -33,11 +39,12 @@ export async function withRevision(commit: string, body: (folder: string) => Pro
   };
   await withUndo(remove, async () => {
     await execute("git", ["worktree", "add", "--quiet", "--detach", folder, commit], { cwd: root });
-    rmSync(join(folder, "bench"), { recursive: true, force: true });
-    cpSync(join(root, "bench"), join(folder, "bench"), { recursive: true });
+    const [ours, own] = [join(folder, "bench"), join(folder, "bench-of-the-commit")];
+    if (existsSync(ours)) renameSync(ours, own);
+    cpSync(join(root, "bench"), ours, { recursive: true });
     await installPackages(folder);
     await say(["sh", "scripts/build.sh"], folder);
-    await body(folder);
+    await body({ mains: [ours, own].map((benchmarks) => join(benchmarks, "main.ts")).filter((main) => existsSync(main)) });
   });
 }
 

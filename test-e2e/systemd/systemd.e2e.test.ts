@@ -110,7 +110,9 @@ test("a control plane and two nodes are installed and joined, and run pods", asy
   // What is renewed from now on lives as long as it usually does.
   await installOk(installation.controlPlane, versions.first, "control-plane", "--listen", "0.0.0.0:6443");
   await installation.awaitNodes();
-  await installation.tsctl("image", "load", resolve(import.meta.dirname, "../../dist/busybox.tar"));
+  const image = resolve(import.meta.dirname, "../../dist/busybox.tar");
+  // Nodes are ready for some seconds yet when the control plane starts anew, before their agents have dialled it again.
+  await until("the image on all nodes", () => installation.tsctl("image", "load", image), 60_000);
   await witnesses.start();
 });
 
