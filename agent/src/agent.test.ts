@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { credentials } from "@grpc/grpc-js";
-import type { NodeStatus, PodStatus } from "@tessera/proto";
+import type { Node, NodeStatus, PodSpec, PodStatus } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
 import { pino } from "pino";
 import { Agent } from "./agent.ts";
@@ -192,6 +192,42 @@ describe("agent and control plane", () => {
     await until(() => kernel.starts.includes("uid-a/main_1"));
     await controlPlane.start();
     await until(() => statuses("uid-a").at(-1)?.containerStatuses?.[0]?.restartCount === 1, heard);
+  });
+
+  it("takes in what fits its node as it was last told of it", async () => {
+    await until(() => controlPlane.sessions > 0);
+    const outcome = async (name: string, spec: PodSpec) => {
+      controlPlane.assign(pod(name, spec));
+      await until(() => isReady(`uid-${name}`) || statuses(`uid-${name}`).at(-1)?.phase === "Failed", heard);
+      return statuses(`uid-${name}`).at(-1)?.reason ?? "runs";
+    };
+    const node: Node = { metadata: { labels: { disk: "ssd" } }, spec: {}, status: { allocatable: { cpu: "64", "example.com/gpu": "1" } } };
+    const tell = (more: Partial<Node>) =>
+      controlPlane.say({ $case: "ownNode", value: { node: Buffer.from(JSON.stringify({ ...node, ...more })) } });
+    const gpus = (count: string) => ({ containers: [container("main", { resources: { requests: { "example.com/gpu": count } } })] });
+    const cpus = (count: string) => ({ containers: [container("main", { resources: { requests: { cpu: count } } })] });
+    tell({});
+    assert.equal(await outcome("chosen", { nodeSelector: { disk: "ssd" } }), "runs");
+    assert.equal(await outcome("astray", { nodeSelector: { disk: "hdd" } }), "NodeAffinity");
+    assert.equal(await outcome("drawing", gpus("1")), "runs");
+    assert.equal(await outcome("late", gpus("1")), "OutOfexample.com/gpu");
+    // What the agent itself counts it knows better than the object.
+    assert.equal(await outcome("large", cpus("3")), "OutOfcpu");
+    tell({ spec: { taints: [{ key: "broken", effect: "NoExecute" }] } });
+    assert.equal(await outcome("unwelcome", {}), "TaintToleration");
+  });
+
+  it("counts no pod that the control plane no longer knows, even before it is told that this was all", async () => {
+    const whole = { containers: [container("main", { resources: { requests: { cpu: "2" } } })] };
+    await runPod("a", whole);
+    controlPlane.podUids = [];
+    controlPlane.endSession();
+    await until(() => controlPlane.sessions === 2);
+    controlPlane.assign(pod("b", whole));
+    await until(() => isReady("uid-b"), heard);
+    assert.deepEqual([...kernel.sandboxes.keys()].sort(), ["uid-a", "uid-b"]);
+    controlPlane.say({ $case: "synced", value: {} });
+    await until(() => !kernel.sandboxes.has("uid-a"), heard);
   });
 
   it("looks after its pods without a control plane, from its records alone", async () => {
