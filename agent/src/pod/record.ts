@@ -1,4 +1,5 @@
 import type { Pod, PodStatus } from "@tessera/proto";
+import type { ContainerUser } from "@tessera/runtime-native";
 
 /**
  * What the agent must remember of a pod to carry on after it was killed: what it began to make, which attempt of each container it is
@@ -44,6 +45,8 @@ export interface ContainerRecord {
   imageId: string;
   /** Number of the signal that asks the container to stop. */
   stopSignal: number;
+  /** Who its first process is. */
+  user?: ContainerUser;
   /** Set once this attempt is known to run. */
   startedAtMs?: number;
   /** This attempt's postStart hook has run. */

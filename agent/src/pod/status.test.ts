@@ -174,6 +174,32 @@ describe("a container's state", () => {
     assert.deepEqual([status?.lastState?.terminated?.exitCode, status?.restartCount, status?.ready, status?.started], [2, 1, false, false]);
   });
 
+  it("tells what it was given, once it was", () => {
+    const resources = { requests: { cpu: "100m" }, limits: { cpu: "200m" } };
+    const volumeMounts = [
+      { name: "data", mountPath: "/data" },
+      { name: "keys", mountPath: "/keys", readOnly: true },
+    ];
+    const shape = new Shape(pod("web", { containers: [container("main", { resources, volumeMounts })] }));
+    const given = () => {
+      const { resources, allocatedResources, user, volumeMounts } = shape.status().containerStatuses?.[0] ?? {};
+      return { resources, allocatedResources, user, volumeMounts };
+    };
+    const nothing = { resources: undefined, allocatedResources: undefined, user: undefined, volumeMounts: undefined };
+    assert.deepEqual(given(), nothing);
+    shape.state.container("main").user = { uid: 1000, gid: 3000, additionalGids: [3000, 4000] };
+    shape.up().running("main");
+    assert.deepEqual(given(), {
+      resources,
+      allocatedResources: resources.requests,
+      user: { linux: { uid: 1000, gid: 3000, supplementalGroups: [3000, 4000] } },
+      volumeMounts: [
+        { name: "data", mountPath: "/data" },
+        { name: "keys", mountPath: "/keys", readOnly: true, recursiveReadOnly: "Enabled" },
+      ],
+    });
+  });
+
   it("has a new ID for each attempt that came to run", () => {
     const shape = new Shape(TWO).up();
     const id = () => shape.status().containerStatuses?.[0]?.containerID;

@@ -1,4 +1,4 @@
-import type { ContainerState, ContainerStatus, PodCondition, PodStatus } from "@tessera/proto";
+import type { ContainerState, ContainerStatus, PodCondition, PodStatus, VolumeMount, VolumeMountStatus } from "@tessera/proto";
 import { toApiTime } from "../clock.ts";
 import { signalName } from "../process/signals.ts";
 import { containerId } from "./container-id.ts";
@@ -204,9 +204,26 @@ function containerStatus(container: WantedContainer, inputs: StatusInputs): Cont
     image: remembered?.imageName || container.image,
     imageID: remembered?.imageId ?? "",
     containerID: current >= 0 ? containerId(want.uid, attemptId(container.name, current)) : undefined,
-    stopSignal: current >= 0 && remembered !== undefined ? signalName(remembered.stopSignal) : undefined,
+    ...(current >= 0 && remembered !== undefined ? givenTo(container, remembered) : {}),
     started: container.kind === "init" ? isRunning : hasStarted(container, have),
   };
+}
+
+/** What an attempt that came to run was given. */
+function givenTo({ spec }: WantedContainer, { stopSignal, user }: ContainerRecord): Partial<ContainerStatus> {
+  const { resources = {}, volumeMounts = [] } = spec;
+  return {
+    stopSignal: signalName(stopSignal),
+    resources,
+    allocatedResources: resources.requests,
+    user: user && { linux: { uid: user.uid, gid: user.gid, supplementalGroups: [...user.additionalGids] } },
+    volumeMounts: volumeMounts.length > 0 ? volumeMounts.map(mountStatus) : undefined,
+  };
+}
+
+/** What is below a mount that cannot be written to cannot be either, whatever `recursiveReadOnly` of the mount says. */
+function mountStatus({ name, mountPath, readOnly = false }: VolumeMount): VolumeMountStatus {
+  return { name, mountPath, ...(readOnly ? { readOnly, recursiveReadOnly: "Enabled" } : {}) };
 }
 
 /** Nothing waits for an ephemeral container to be up, so it is never said to be. */

@@ -195,6 +195,7 @@ const EXECUTORS: Executors = {
     const remembered = state.container(name);
     remembered.imageId = imageIdOf(image, container.image);
     remembered.imageName = image.names[0] ?? container.image;
+    remembered.user = { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids };
     remembered.stopSignal = signalNumber(container.spec.lifecycle?.stopSignal ?? image.config.stopSignal);
     // The first attempt is in the record since the pod's first write, or since the container was prepared.
     if (isNew) await file.save();
