@@ -4,13 +4,15 @@ import { once } from "node:events";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { agentEnvironment, agentNodeOptions } from "../deploy/dev/node-host.ts";
+import * as nodeHost from "../deploy/dev/node-host.ts";
 import { buildFloor, type Round } from "./baselines.ts";
 import { CpuMeter } from "./process-usage.ts";
 import type { Answer, Order } from "./runtime-process.ts";
 import { told, withUndo } from "./undo.ts";
 
 const nativeDir = resolve(import.meta.dirname, "../dist");
+/** Older revisions, which these benchmarks measure too, have none. */
+const environment = (nodeHost as Partial<typeof nodeHost>).agentEnvironment ?? [];
 
 export class RuntimeNode {
   readonly folder: string;
@@ -49,9 +51,9 @@ export class RuntimeNode {
       const script = join(import.meta.dirname, "runtime-process.ts");
       const program = [
         "env",
-        ...agentEnvironment,
+        ...environment,
         process.execPath,
-        ...agentNodeOptions,
+        ...nodeHost.agentNodeOptions,
         script,
         nativeDir,
         folder,
