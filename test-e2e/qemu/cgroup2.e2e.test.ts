@@ -12,9 +12,10 @@ import { runMachine } from "./machine.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
 
-/** What cgroups are no matter of, and would take some minutes more (files, the node's network, streams); and two that are for outside. */
+/** What cgroups are no matter of, and would take some minutes more (paths, the node's network, streams); and two that are for outside. */
 const outside = new Set([
-  ...["native-host-files", "native-node-network", "host-ports", "native-runtime-connect", "native-runtime-exec"],
+  ...["container-hostile-images", "subpath", "native-host-files", "native-node-network", "host-ports"],
+  ...["native-runtime-connect", "native-runtime-exec"],
   // One compiles what it runs. The other makes the others run where only cgroup v2 is mounted, without its controllers.
   ...["c-units", "native-runtime-cgroup2"],
 ]);
