@@ -5,7 +5,7 @@ import { findCrun, makeBundle, type Round, runFloor } from "./baselines.ts";
 import { type Figure, summarize } from "./figure.ts";
 import { RuntimeNode } from "./runtime-node.ts";
 
-const ROUNDS = 6;
+const ROUNDS = 24;
 const COUNT = 40;
 
 export async function benchContainer(print: (figure: Figure) => void): Promise<void> {

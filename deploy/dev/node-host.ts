@@ -53,7 +53,7 @@ async function startNode(cluster: Cluster, node: ClusterNode, settings: DevSetti
  * Node.js' own options for an agent; a release has them in deploy/release/bin/launcher. Young objects get 1 MiB and not 16: an agent has few at
  * a time, and what the space grows to in a busy moment it keeps.
  */
-export const agentNodeOptions: readonly string[] = ["--max-semi-space-size=1"];
+export const agentNodeOptions: readonly string[] = ["--max-semi-space-size=2"];
 
 /** And what it has in its environment: malloc keeps one arena, where each thread would have one for itself and keep what it grew to. */
 export const agentEnvironment: readonly string[] = ["MALLOC_ARENA_MAX=1"];
