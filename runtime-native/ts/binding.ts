@@ -97,7 +97,6 @@ export function declareStructs() {
     }),
     ts_peer: koffi.struct({ network: "uint32_t", prefix: "uint32_t", node_address: "uint32_t" }),
     ts_netns_assignment: koffi.struct({
-      from: text,
       path: text,
       link: text,
       id: text,
@@ -168,7 +167,7 @@ export class Binding {
   readonly networkSetPeers: Call<[vxlan: string, source: string, peers: readonly object[], count: number]>;
   readonly networkRemoveNode: Call<[bridge: string, vxlan: string]>;
   readonly networkListPodLinks: Call<[out: Uint8Array, size: number]>;
-  readonly netnsPrepare: Call<[path: string, bridge: string, link: string, mtu: number, control: [number]]>;
+  readonly netnsPrepare: Call<[bridge: string, link: string, mtu: number, control: [number]]>;
   readonly netnsAssign: Call<[assignment: object]>;
   readonly netnsCheck: Call<[path: string, address: string, ready: [number]]>;
   readonly netnsRelease: Call<[path: string]>;
@@ -227,7 +226,7 @@ export class Binding {
     this.networkSetPeers = this.#call("ts_network_set_peers", [text, text, koffi.pointer(structs.ts_peer), "uint32_t"]);
     this.networkRemoveNode = this.#call("ts_network_remove_node", [text, text]);
     this.networkListPodLinks = this.#call("ts_network_list_pod_links", [bytes, "uint32_t"]);
-    this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, text, "int32_t", out("int32_t")]);
+    this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, "int32_t", out("int32_t")]);
     this.netnsAssign = this.#call("ts_netns_assign", [koffi.pointer(structs.ts_netns_assignment)]);
     this.netnsCheck = this.#call("ts_netns_check", [text, text, out("int32_t")]);
     this.netnsRelease = this.#call("ts_netns_release", [text]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
@@ -83,6 +83,11 @@ describe("NativeNodeNetwork", () => {
     return { path, address };
   }
 
+  /** The ends on the node of what is prepared, or about to be. */
+  async function poolLinks(): Promise<string[]> {
+    return (await a.agent.call("listPodLinks")).flatMap(({ link, id }) => (id === undefined ? [link] : []));
+  }
+
   async function join2(): Promise<void> {
     await Promise.all([a, b].map((node) => node.agent.call("ensureNode", node.spec)));
     await a.agent.call("setPeers", [b.peer]);
@@ -113,8 +118,42 @@ describe("NativeNodeNetwork", () => {
     const inside = async (what: string) => (await run("nsenter", [`--net=${a1.path}`, ...what.split(" ")])).stdout.trim();
     assert.match(await inside("ip -o -4 address show dev eth0"), /10\.64\.1\.2\/32/);
     assert.match(await inside("ip link show dev eth0"), /mtu 1450 .*UP/);
-    assert.equal(await inside("cat /proc/sys/net/ipv6/conf/eth0/accept_ra"), "0");
     assert.equal(await inside("ip -6 address show dev eth0"), "");
+    const settings: Readonly<Record<string, string>> = {
+      "ipv6/conf/eth0/accept_ra": "0",
+      "ipv6/conf/eth0/disable_ipv6": "1",
+      "ipv6/conf/default/disable_ipv6": "1",
+      "ipv4/conf/eth0/arp_notify": "1",
+      "ipv4/ip_unprivileged_port_start": "0",
+      "ipv4/ping_group_range": "0\t2147483647",
+    };
+    for (const [name, value] of Object.entries(settings)) assert.equal(await inside(`cat /proc/sys/net/${name}`), value, name);
+  });
+
+  test("the node's ends: one queue, isolated, locked, without learning and without IPv6; threads that made them are back", async () => {
+    await a.agent.call("ensureNode", a.spec);
+    await pod(a, "a1", 2);
+    const { path } = await pod(a, "a2", 3);
+    for (const { link, id } of await a.agent.call("listPodLinks")) {
+      if (id === undefined) continue;
+      const described = await a.netns.ip("-d", "link", "show", "dev", link);
+      assert.match(described, /numtxqueues 1 numrxqueues 1 /, link);
+      assert.match(described, / isolated on .*locked on /, link);
+      assert.match(described, / learning off /, link);
+      assert.equal(await a.netns.ip("-6", "address", "show", "dev", link), "", link);
+    }
+    assert.match(
+      (await run("nsenter", [`--net=${path}`, "ip", "-d", "link", "show", "dev", "eth0"])).stdout,
+      /numtxqueues 1 numrxqueues 1 /,
+    );
+
+    // A device is made by a thread that is back already.
+    await until("full pool", async () => (await poolLinks()).length === 2);
+    const tasks = `/proc/${a.agent.pid}/task`;
+    const namespaces = await Promise.all((await readdir(tasks)).map((task) => readlink(join(tasks, task, "ns/net"))));
+    assert.ok(namespaces.length > 4, "the worker threads are not there");
+    assert.deepEqual([...new Set(namespaces)], [await readlink(`/proc/${a.agent.pid}/ns/net`)]);
+    assert.equal(`net:[${(await stat(a.netns.path)).ino}]`, namespaces[0]);
   });
 
   test("pods of one node do not see each other's frames, and cannot speak for others", async () => {
@@ -244,16 +283,16 @@ describe("NativeNodeNetwork", () => {
     });
   });
 
-  test("a killed agent's successor finds the pods, drops the unused pool, and goes on", async () => {
+  test("a killed agent takes its pool with it; its successor finds the pods, and goes on", async () => {
     await join2();
     const a1 = await pod(a, "a1", 2);
     const b1 = await pod(b, "b1", 2);
     await serve(a1.path);
-    const pool = join(a.runDir, "netns-pool");
-    await until("full pool", async () => (await readdir(pool)).length === 2);
-    const leftover = await readdir(pool);
+    await until("full pool", async () => (await poolLinks()).length === 2);
     await a.agent.kill();
     assert.equal(await ask(b1.path, a1.address), b1.address);
+    const links = async () => (await a.netns.ip("-o", "link", "show", "type", "veth")).match(/tsv\w+/g);
+    await until("end of the pool with the agent", async () => (await links())?.length === 1);
 
     a.start(1);
     assert.deepEqual(await a.agent.call("listNetns"), ["a1"]);
@@ -261,16 +300,18 @@ describe("NativeNodeNetwork", () => {
     await writeFile(join(a.runDir, "netns", "half"), "");
     assert.deepEqual((await a.agent.call("listNetns")).sort(), ["a1", "half"]);
     await assert.rejects(a.agent.call("createPodNetns", { id: "early", address: "10.64.1.9" }), { message: /network is not set up/ });
+    // An agent of an earlier version held what it had prepared by mounts.
+    const oldPool = join(a.runDir, "netns-pool");
+    await mkdir(oldPool);
+    await writeFile(join(oldPool, "tsv0"), "");
+    await run("mount", ["--bind", a1.path, join(oldPool, "tsv0")]);
     await a.agent.call("ensureNode", a.spec);
+    assert.ok(!existsSync(oldPool));
     const { ino } = await stat(a1.path);
     assert.equal((await pod(a, "a1", 2)).path, a1.path);
     assert.equal((await stat(a1.path)).ino, ino, "a pod's namespace was made anew under it");
     const half = await pod(a, "half", 4);
     assert.equal(await ask(half.path, a1.address), half.address);
-    await until("end of the old pool's devices", async () => {
-      const links = (await a.agent.call("listPodLinks")).map(({ link }) => link);
-      return leftover.every((name) => !links.includes(name));
-    });
     assert.deepEqual((await a.agent.call("listPodLinks")).flatMap(({ id }) => id ?? []).sort(), ["a1", "half"]);
   });
 
@@ -311,7 +352,6 @@ describe("NativeNodeNetwork", () => {
     await a.netns.ip("link", "del", "tessera0");
     await assert.rejects(pod(a, "a1", 2), { reason: "Internal", step: "find bridge", message: /tessera0: No such device/ });
     assert.deepEqual(await a.agent.call("listNetns"), []);
-    assert.deepEqual(await readdir(join(a.runDir, "netns-pool")), []);
     assert.deepEqual(await a.agent.call("listPodLinks"), []);
     for (const [id, address] of [
       ["../a1", "10.64.1.2"],
@@ -336,7 +376,7 @@ describe("NativeNodeNetwork", () => {
 
   test("forty pods at once, and then no trace of the node", async (t) => {
     await a.agent.call("ensureNode", a.spec);
-    await until("full pool", async () => (await readdir(join(a.runDir, "netns-pool"))).length === 2);
+    await until("full pool", async () => (await poolLinks()).length === 2);
     const first = performance.now();
     await pod(a, "single", 100);
     t.diagnostic(`one pod from the pool: ${(performance.now() - first).toFixed(1)} ms`);
@@ -360,6 +400,5 @@ describe("NativeNodeNetwork", () => {
     assert.doesNotMatch(await a.netns.ip("route"), /10\.64/);
     assert.doesNotMatch(await readFile("/proc/self/mountinfo", "utf8"), new RegExp(a.runDir));
     assert.deepEqual(await readdir(join(a.runDir, "netns")), []);
-    assert.deepEqual(await readdir(join(a.runDir, "netns-pool")), []);
   });
 });

@@ -1,5 +1,5 @@
 import { closeSync } from "node:fs";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Binding } from "./binding.ts";
 import { HostPorts } from "./host-ports.ts";
@@ -13,7 +13,7 @@ import { RuntimeError } from "./runtime.ts";
 
 export interface NativeNodeNetworkSettings {
   readonly library: NativeLibrary;
-  /** Namespaces are held in "netns" and "netns-pool" below it. In the node's own mount namespace, or they end with the agent. */
+  /** Namespaces are held in "netns" below it. In the node's own mount namespace, or they end with the agent. */
   readonly runDir: string;
   /** How many namespaces are prepared ahead; 0: none; 4 when absent. */
   readonly poolSize?: number;
@@ -39,6 +39,8 @@ interface NodeState {
 export class NativeNodeNetwork implements NodeNetwork {
   readonly #binding: Binding;
   readonly #folder: string;
+  /** Where earlier versions held what they had prepared. */
+  readonly #oldPool: string;
   readonly #pool: NetnsPool;
   readonly #hostPorts: HostPorts;
   /** What concerns the node as a whole happens one after the other. */
@@ -50,7 +52,8 @@ export class NativeNodeNetwork implements NodeNetwork {
     this.#binding = library.binding;
     this.#folder = join(runDir, "netns");
     this.#hostPorts = new HostPorts({ binding: library.binding, bridge });
-    this.#pool = new NetnsPool({ binding: library.binding, folder: join(runDir, "netns-pool"), size: poolSize });
+    this.#oldPool = join(runDir, "netns-pool");
+    this.#pool = new NetnsPool({ binding: library.binding, size: poolSize });
   }
 
   ensureNode(spec: NodeNetworkSpec): Promise<void> {
@@ -84,6 +87,7 @@ export class NativeNodeNetwork implements NodeNetwork {
       this.#node = { podCidr, gateway, mtu: mtu[0] };
       // A VXLAN device that was made anew has lost them.
       if (this.#peers) await this.#applyPeers(this.#node, this.#peers);
+      await this.#dropOldPool();
       await this.#pool.open({ bridge, mtu: mtu[0] });
     });
   }
@@ -102,7 +106,6 @@ export class NativeNodeNetwork implements NodeNetwork {
       throw invalid(`${spec.address} is not of this node's ${formatCidr(node.podCidr)}`);
     const prepared = await this.#pool.take({ bridge, mtu: node.mtu });
     const assignment = {
-      from: prepared.path,
       path,
       link: prepared.link,
       id: spec.id,
@@ -113,23 +116,21 @@ export class NativeNodeNetwork implements NodeNetwork {
     };
     try {
       await this.#assign(assignment);
-    } catch (error) {
-      await this.#binding.netnsRelease(prepared.path);
-      throw error;
     } finally {
+      // What has the pod's handle by now stays; anything else ends with this.
       closeSync(prepared.control);
     }
     return { path };
   }
 
   /** What an earlier call made is kept, and the prepared one let go; what is half made, or an earlier pod's with this id, gives way. */
-  async #assign(assignment: { readonly from: string; readonly path: string; readonly address: string }): Promise<void> {
+  async #assign(assignment: { readonly path: string; readonly address: string }): Promise<void> {
     try {
       await this.#binding.netnsAssign(assignment);
     } catch (error) {
       if (!(error instanceof RuntimeError) || error.step !== "make handle of network namespace" || error.reason !== "AlreadyExists")
         throw error;
-      if (await this.#isReady(assignment.path, assignment.address)) return await this.#binding.netnsRelease(assignment.from);
+      if (await this.#isReady(assignment.path, assignment.address)) return;
       await this.#binding.netnsRelease(assignment.path);
       await this.#binding.netnsAssign(assignment);
     }
@@ -140,12 +141,7 @@ export class NativeNodeNetwork implements NodeNetwork {
   }
 
   async listNetns(): Promise<string[]> {
-    try {
-      return await readdir(this.#folder);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
+    return await namesIn(this.#folder);
   }
 
   /** The node's ends of pod devices, with the pod each was made for; undefined for those of the pool. */
@@ -200,6 +196,13 @@ export class NativeNodeNetwork implements NodeNetwork {
     if (networks.size < wanted.length || networks.has(node.podCidr.network))
       throw invalid(`two nodes have the same pod addresses: ${peers.map((peer) => `${peer.nodeAddress} ${peer.podCidr}`).join(", ")}`);
     await this.#binding.networkSetPeers(vxlan, node.gateway, wanted, wanted.length);
+  }
+
+  async #dropOldPool(): Promise<void> {
+    for (const name of await namesIn(this.#oldPool)) await this.#binding.netnsRelease(join(this.#oldPool, name));
+    await rmdir(this.#oldPool).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
   }
 
   async #isReady(path: string, address: string): Promise<boolean> {
@@ -268,6 +271,15 @@ function macOf(use: number, address: number): string {
   return [0x0a, use, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join(":");
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 function checkId(id: string): void {

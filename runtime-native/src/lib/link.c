@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -156,6 +157,25 @@ set_link_alias (struct netlink *netlink, int index, const char *alias)
   return set_attribute (netlink, index, IFLA_IFALIAS, alias, strlen (alias));
 }
 
+/* By a message and not through /proc/sys, where each new namespace has new files. */
+int
+set_arp_notify (struct netlink *netlink, int index)
+{
+  struct netlink_request request;
+  struct ifinfomsg info = any_link (index);
+  size_t families, family, settings;
+
+  netlink_begin (&request, RTM_NEWLINK, 0, &info, sizeof info);
+  families = netlink_begin_nest (&request, IFLA_AF_SPEC);
+  family = netlink_begin_nest (&request, AF_INET);
+  settings = netlink_begin_nest (&request, IFLA_INET_CONF);
+  netlink_put_u32 (&request, IPV4_DEVCONF_ARP_NOTIFY, 1);
+  netlink_end_nest (&request, settings);
+  netlink_end_nest (&request, family);
+  netlink_end_nest (&request, families);
+  return netlink_talk (netlink, &request);
+}
+
 /* Its own IPv6 address would be of no use, and making one costs the kernel time. Without IPv6 there is nothing to do.
  */
 static void
@@ -268,15 +288,24 @@ make_vxlan (struct netlink *netlink, const struct vxlan_spec *spec)
   return netlink_talk (netlink, &request);
 }
 
+/* Without a number the kernel makes as many queues as the machine may have processors, and then takes all but one
+   away again (veth_newlink). Each costs objects in sysfs. Told for one end only, both would keep what they have. */
+static void
+put_one_queue (struct netlink_request *request)
+{
+  netlink_put_u32 (request, IFLA_NUM_TX_QUEUES, 1);
+  netlink_put_u32 (request, IFLA_NUM_RX_QUEUES, 1);
+}
+
 int
-make_veth (struct netlink *netlink, const char *name, const char *alias, uint32_t mtu, int netns_fd)
+make_veth (struct netlink *netlink, const char *name, uint32_t mtu, int netns_fd)
 {
   struct ifinfomsg peer_info = any_link (0);
   struct netlink_request request;
   size_t details, data, peer;
 
   begin_new_link (&request, name, mtu, NULL);
-  netlink_put (&request, IFLA_IFALIAS, alias, strlen (alias));
+  put_one_queue (&request);
   details = netlink_begin_nest (&request, IFLA_LINKINFO);
   netlink_put_string (&request, IFLA_INFO_KIND, "veth");
   data = netlink_begin_nest (&request, IFLA_INFO_DATA);
@@ -289,6 +318,7 @@ make_veth (struct netlink *netlink, const char *name, const char *alias, uint32_
     }
   netlink_put_string (&request, IFLA_IFNAME, "eth0");
   netlink_put_u32 (&request, IFLA_MTU, mtu);
+  put_one_queue (&request);
   netlink_put_u32 (&request, IFLA_NET_NS_FD, (uint32_t) netns_fd);
   netlink_end_nest (&request, peer);
   netlink_end_nest (&request, data);

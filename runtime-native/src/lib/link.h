@@ -38,6 +38,8 @@ int set_link_up (struct netlink *netlink, int index);
 int set_link_mtu (struct netlink *netlink, int index, uint32_t mtu);
 int set_link_mac (struct netlink *netlink, int index, const uint8_t mac[6]);
 int set_link_alias (struct netlink *netlink, int index, const char *alias);
+/* The kernel tells the neighbours of the link's IPv4 addresses when it comes up, and when its MAC changes. */
+int set_arp_notify (struct netlink *netlink, int index);
 /* Which ports a port may send to, beside the bridge itself. */
 enum port_kind
 {
@@ -66,7 +68,7 @@ struct vxlan_spec
 int make_vxlan (struct netlink *netlink, const struct vxlan_spec *spec);
 
 /* A pair: `name` here, "eth0" in the namespace of netns_fd. The end here is down and no port yet. */
-int make_veth (struct netlink *netlink, const char *name, const char *alias, uint32_t mtu, int netns_fd);
+int make_veth (struct netlink *netlink, const char *name, uint32_t mtu, int netns_fd);
 
 /* Locally administered, the same for everybody who knows the address: `use` tells apart what one address is used for.
  */

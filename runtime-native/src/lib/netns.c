@@ -1,11 +1,14 @@
-/* Network namespaces of pods. One is made and entered only in threads that end right after; what is to be done in it
-   goes through a netlink socket that such a thread opened there, which anybody may use. */
+/* Network namespaces of pods. What is to be done in one goes through a netlink socket that was opened there, which
+   anybody may use; the threads that open those are elsewhere only so long. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -22,55 +25,22 @@ static const struct sysctl pod_sysctls[] = {
   /* There is no IPv6 between pods: no link-local addresses, no router that a neighbour could pretend to be. */
   { "net/ipv6/conf/default/accept_ra", "0" },
   { "net/ipv6/conf/default/disable_ipv6", "1" },
-  /* An address that another pod had before is announced at once. */
-  { "net/ipv4/conf/default/arp_notify", "1" },
   /* No need to be root for what is only the pod's own: low ports, and ping without raw sockets. */
   { "net/ipv4/ip_unprivileged_port_start", "0" },
   { "net/ipv4/ping_group_range", "0 2147483647" },
   { NULL, NULL },
 };
 
-/* ---- in a thread ---- */
-
-struct netns_job
-{
-  const char *path;        /* to hold the new one at */
-  int netns_fd;            /* to enter instead of making one */
-  struct netlink *netlink; /* opened in it */
-  struct ts_result *res;
-};
-
-static int
-make_netns (void *arg)
-{
-  struct netns_job *job = arg;
-  const char *fault;
-  int err;
-
-  if (unshare (CLONE_NEWNET) < 0)
-    return ts_fail (job->res, errno, "make network namespace", "%s", job->path);
-  err = write_sysctls (pod_sysctls, &fault);
-  if (err < 0)
-    return ts_fail (job->res, -err, "set kernel parameter of pod", "%s", fault);
-  err = netlink_open (job->netlink);
-  if (err < 0)
-    return ts_fail (job->res, -err, "open netlink socket", "in %s", job->path);
-  if (mount ("/proc/thread-self/ns/net", job->path, NULL, MS_BIND, NULL) < 0)
-    return ts_fail (job->res, errno, "hold network namespace", "%s", job->path);
-  return 0;
-}
-
-static int
-enter_netns (void *arg)
-{
-  struct netns_job *job = arg;
-
-  if (setns (job->netns_fd, CLONE_NEWNET) < 0)
-    return -errno;
-  return netlink_open (job->netlink);
-}
-
 /* ---- holding ---- */
+
+/* The namespace that a socket is in: a descriptor, or -errno. */
+static int
+netns_of (const struct netlink *netlink)
+{
+  int fd = ioctl (netlink->fd, SIOCGSKNS);
+
+  return fd < 0 ? -errno : fd;
+}
 
 static int
 open_netns (const char *path)
@@ -88,13 +58,24 @@ make_handle (const char *path, struct ts_result *res)
   return fd < 0 ? ts_fail (res, errno, "make handle of network namespace", "%s", path) : 0;
 }
 
+/* Holds the namespace that the socket is in at an empty file. */
+static int
+mount_netns (const struct netlink *inside, const char *path)
+{
+  cleanup_close int fd = netns_of (inside);
+  char source[sizeof "/proc/self/fd/" + 11];
+
+  if (fd < 0)
+    return fd;
+  snprintf (source, sizeof source, "/proc/self/fd/%d", fd);
+  return mount (source, path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
 int
 ts_netns_release (const char *path, struct ts_result *res)
 {
-  /* Not mounted on, after a crash in between: EINVAL. Several times: as often as there are mounts on it. */
-  while (umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-    continue;
-  if (errno != EINVAL && errno != ENOENT)
+  /* Not mounted on, after a crash in between: EINVAL. */
+  if (umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
     return ts_fail (res, errno, "release network namespace", "%s", path);
   if (unlink (path) < 0 && errno != ENOENT)
     return ts_fail (res, errno, "remove handle of network namespace", "%s", path);
@@ -102,6 +83,53 @@ ts_netns_release (const char *path, struct ts_result *res)
 }
 
 /* ---- prepare ---- */
+
+/* In a namespace that was just made. */
+static int
+furnish_netns (struct netlink *inside, struct ts_result *res)
+{
+  const char *fault;
+  int err = write_sysctls (pod_sysctls, &fault);
+
+  if (err < 0)
+    return ts_fail (res, -err, "set kernel parameter of pod", "%s", fault);
+  err = netlink_open (inside);
+  return err < 0 ? ts_fail (res, -err, "open netlink socket", "in a pod's network namespace") : 0;
+}
+
+/* The calling thread goes on with everybody's work: it must not do that in a pod's namespace. */
+static void
+return_to_netns (int fd)
+{
+  if (setns (fd, CLONE_NEWNET) == 0)
+    return;
+  fprintf (stderr, "tessera: no return to the node's network namespace: %s\n", strerror (errno));
+  abort ();
+}
+
+/* A thread of its own would cost more than the two system calls it takes to leave and to return. Nothing else runs in
+   this one meanwhile: signal handlers would find themselves in a strange namespace. */
+static int
+make_netns (const struct netlink *outside, struct netlink *inside, struct ts_result *res)
+{
+  cleanup_close int home = netns_of (outside);
+  sigset_t all, before;
+  int err;
+
+  if (home < 0)
+    return ts_fail (res, -home, "open network namespace", "of the node");
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  if (unshare (CLONE_NEWNET) < 0)
+    err = ts_fail (res, errno, "make network namespace", "for a pod");
+  else
+    {
+      err = furnish_netns (inside, res);
+      return_to_netns (home);
+    }
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  return err;
+}
 
 static int
 add_to_bridge (struct netlink *outside, const char *name, int bridge)
@@ -131,54 +159,49 @@ bring_up (struct netlink *inside)
     return lo < 0 ? lo : eth0;
   netlink_collect (inside, &batch);
   err = set_link_up (inside, lo);
+  /* An address that another pod had before is announced at once. */
+  if (err == 0)
+    err = set_arp_notify (inside, eth0);
   if (err == 0)
     err = set_link_up (inside, eth0);
   return err < 0 ? err : netlink_send_collected (inside);
 }
 
 static int
-connect_netns (struct netlink *inside, const char *path, const char *bridge_name, const char *name, uint32_t mtu,
+connect_netns (struct netlink *outside, struct netlink *inside, const char *bridge_name, const char *name, uint32_t mtu,
                struct ts_result *res)
 {
-  cleanup_netlink struct netlink outside = NETLINK_CLOSED;
-  cleanup_close int fd = open_netns (path);
-  int err = fd < 0 ? fd : netlink_open (&outside);
-  int bridge;
+  cleanup_close int fd = netns_of (inside);
+  int bridge = find_link_index (outside, bridge_name);
+  int err;
 
-  if (err < 0)
-    return ts_fail (res, -err, "open network namespace", "%s", path);
-  bridge = find_link_index (&outside, bridge_name);
+  if (fd < 0)
+    return ts_fail (res, -fd, "open network namespace", "for %s", name);
   if (bridge < 0)
     return ts_fail (res, -bridge, "find bridge", "%s", bridge_name);
-  err = make_veth (&outside, name, POD_LINK_UNUSED, mtu, fd);
+  err = make_veth (outside, name, mtu, fd);
   if (err == 0)
-    err = add_to_bridge (&outside, name, bridge);
+    err = add_to_bridge (outside, name, bridge);
   if (err < 0)
     return ts_fail (res, -err, "make device of pod", "%s on %s", name, bridge_name);
   err = bring_up (inside);
-  return err < 0 ? ts_fail (res, -err, "bring up devices of pod", "%s", path) : 0;
+  return err < 0 ? ts_fail (res, -err, "bring up devices of pod", "eth0 of %s", name) : 0;
 }
 
 int
-ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_t mtu, int32_t *control,
-                  struct ts_result *res)
+ts_netns_prepare (const char *bridge, const char *link, int32_t mtu, int32_t *control, struct ts_result *res)
 {
+  cleanup_netlink struct netlink outside = NETLINK_CLOSED;
+  /* Closed after a failure, and with it goes all that is in there. */
   cleanup_netlink struct netlink inside = NETLINK_CLOSED;
-  struct netns_job job = { .path = path, .netns_fd = -1, .netlink = &inside, .res = res };
-  struct ts_result ignored;
-  bool started;
-  int err = make_handle (path, res);
+  int err = netlink_open (&outside);
 
   if (err < 0)
-    return err;
-  err = run_in_thread (make_netns, &job, &started);
-  if (!started)
-    ts_fail (res, -err, "start thread", "for %s", path);
+    return ts_fail (res, -err, "open netlink socket", "%s", "");
+  err = make_netns (&outside, &inside, res);
   if (err == 0)
-    err = connect_netns (&inside, path, bridge, link, (uint32_t) mtu, res);
-  if (err < 0)
-    ts_netns_release (path, &ignored); /* and with it all that is in it */
-  else
+    err = connect_netns (&outside, &inside, bridge, link, (uint32_t) mtu, res);
+  if (err == 0)
     *control = steal_fd (&inside.fd);
   return err;
 }
@@ -233,29 +256,30 @@ name_owner (const struct ts_netns_assignment *assignment, const uint8_t mac[6])
 }
 
 static int
-give_address (const struct ts_netns_assignment *assignment, uint32_t address, uint32_t gateway, struct ts_result *res)
+give_address (struct netlink *inside, const struct ts_netns_assignment *assignment, uint32_t address, uint32_t gateway,
+              struct ts_result *res)
 {
-  struct netlink inside; /* the caller's */
   uint8_t mac[6];
-  int err = netlink_use (&inside, assignment->control);
+  int err;
 
-  if (err < 0)
-    return ts_fail (res, -err, "use netlink socket", "of %s", assignment->from);
   mac_of_address (MAC_POD, address, mac);
   err = name_owner (assignment, mac);
   if (err < 0)
     return ts_fail (res, -err, "name owner of device", "%s", assignment->link);
-  err = set_pod_address (&inside, address, gateway, mac);
+  err = set_pod_address (inside, address, gateway, mac);
   return err < 0 ? ts_fail (res, -err, "set address of pod", "%s", assignment->address) : 0;
 }
 
 int
 ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res)
 {
+  struct netlink inside; /* the caller's */
   struct in_addr address, gateway;
   struct ts_result ignored;
-  int err;
+  int err = netlink_use (&inside, assignment->control);
 
+  if (err < 0)
+    return ts_fail (res, -err, "use netlink socket", "of %s", assignment->link);
   if (inet_pton (AF_INET, assignment->address, &address) != 1
       || inet_pton (AF_INET, assignment->gateway, &gateway) != 1)
     return ts_fail (res, EINVAL, "parse address", "\"%s\", \"%s\"", assignment->address, assignment->gateway);
@@ -263,28 +287,44 @@ ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result 
   err = make_handle (assignment->path, res);
   if (err < 0)
     return err;
-  err = give_address (assignment, address.s_addr, gateway.s_addr, res);
-  /* A second mount, then the first one away: a crash in between leaves both, and neither alone is a leak. */
-  if (err == 0 && mount (assignment->from, assignment->path, NULL, MS_BIND, NULL) < 0)
-    err = ts_fail (res, errno, "hold network namespace", "%s", assignment->path);
-  if (err < 0)
+  err = give_address (&inside, assignment, address.s_addr, gateway.s_addr, res);
+  if (err == 0)
     {
-      ts_netns_release (assignment->path, &ignored);
-      return err;
+      err = mount_netns (&inside, assignment->path);
+      if (err < 0)
+        ts_fail (res, -err, "hold network namespace", "%s", assignment->path);
     }
-  return ts_netns_release (assignment->from, res);
+  if (err < 0)
+    ts_netns_release (assignment->path, &ignored);
+  return err;
 }
 
 /* ---- check ---- */
+
+struct entry
+{
+  int netns_fd;
+  struct netlink *netlink; /* opened in it */
+};
+
+static int
+enter_netns (void *arg)
+{
+  struct entry *entry = arg;
+
+  if (setns (entry->netns_fd, CLONE_NEWNET) < 0)
+    return -errno;
+  return netlink_open (entry->netlink);
+}
 
 static int
 open_inside (const char *path, struct netlink *inside)
 {
   cleanup_close int fd = open_netns (path);
-  struct netns_job job = { .netns_fd = fd, .netlink = inside };
+  struct entry entry = { fd, inside };
   bool started;
 
-  return fd < 0 ? fd : run_in_thread (enter_netns, &job, &started);
+  return fd < 0 ? fd : run_in_thread (enter_netns, &entry, &started);
 }
 
 struct address_check

@@ -13,9 +13,8 @@ enum mac_use
   MAC_VXLAN = 0x76,
 };
 
-/* What is written down at a pod's device, as its alias: "ID ADDRESS", or this while it is nobody's. */
-#define POD_LINK_UNUSED "tessera-pool"
-/* And after it, when ports of the node lead to the pod. */
+/* What is written down at a pod's device, as its alias, is "ID ADDRESS", and nothing while it is nobody's. This comes
+   after it when ports of the node lead to the pod. */
 #define POD_LINK_HOST_PORTS " host-ports"
 
 #endif

@@ -285,21 +285,19 @@ TS_EXPORT int ts_network_set_peers (const char *vxlan, const char *source, const
                                     struct ts_result *res);
 /* Takes bridge, VXLAN device and the pods' devices away. Right when they never existed. */
 TS_EXPORT int ts_network_remove_node (const char *bridge, const char *vxlan, struct ts_result *res);
-/* "NAME ID ADDRESS\n" for each pod's device on the node, or "NAME ID ADDRESS host-ports\n", "NAME tessera-pool\n" for
- * one that is nobody's yet. */
+/* "NAME ID ADDRESS\n" for each pod's device on the node, or "NAME ID ADDRESS host-ports\n", "NAME \n" for one that is
+   nobody's yet. */
 TS_EXPORT int ts_network_list_pod_links (char *out, uint32_t size, struct ts_result *res);
 
 /* ---- netns.c ---- */
 
-/* Makes a network namespace with lo and eth0 up, whose other end `link` is a port of the bridge, and holds it at
-   `path` in an existing folder. It has no address yet: *control is a netlink socket in it, by which it gets one. The
-   caller closes that. */
-TS_EXPORT int ts_netns_prepare (const char *path, const char *bridge, const char *link, int32_t mtu, int32_t *control,
+/* Makes a network namespace with lo and eth0 up, whose other end `link` is a port of the bridge. It has no address
+   yet: *control is a netlink socket in it, by which it gets one, and which alone holds it. Closing that lets it go. */
+TS_EXPORT int ts_netns_prepare (const char *bridge, const char *link, int32_t mtu, int32_t *control,
                                 struct ts_result *res);
 
 struct ts_netns_assignment
 {
-  const char *from;       /* where a prepared one is held */
   const char *path;       /* where it is to be held */
   const char *link;       /* its device's end on the node */
   const char *id;         /* whose it is, written down at the device */
@@ -309,8 +307,8 @@ struct ts_netns_assignment
   int32_t has_host_ports; /* ports of the node lead to it */
 };
 
-/* Gives a prepared namespace its address and routes, and moves it from `from` to `path`. -EEXIST of the step "make
-   handle of network namespace" when there is something at `path`: then nothing was done. */
+/* Gives a prepared namespace its address and routes, and holds it at `path`. -EEXIST of the step "make handle of
+   network namespace" when there is something at `path`: then nothing was done. */
 TS_EXPORT int ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res);
 /* *ready: a namespace is held at `path` whose eth0 is up and has the address. */
 TS_EXPORT int ts_netns_check (const char *path, const char *address, int32_t *ready, struct ts_result *res);

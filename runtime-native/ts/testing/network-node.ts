@@ -46,9 +46,8 @@ export class NetworkNode {
   async remove(): Promise<void> {
     await this.agent.kill();
     // What a failed test left; a passed one left nothing, which it has checked.
-    for (const folder of ["netns", "netns-pool"])
-      for (const name of await readdir(join(this.runDir, folder)).catch(() => []))
-        await run("umount", ["-l", join(this.runDir, folder, name)]).catch(() => {});
+    const folder = join(this.runDir, "netns");
+    for (const name of await readdir(folder).catch(() => [])) await run("umount", ["-l", join(folder, name)]).catch(() => {});
     await this.netns.remove();
   }
 }

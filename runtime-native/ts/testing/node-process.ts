@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -74,6 +75,11 @@ export class NodeProcess {
       for (const answer of this.#waiting.values()) answer({ error });
       this.#waiting.clear();
     });
+  }
+
+  get pid(): number {
+    assert.ok(this.#child.pid !== undefined, "the node's process did not start");
+    return this.#child.pid;
   }
 
   /** Rejects with an error that has the RuntimeError's fields. */
