@@ -245,17 +245,32 @@ check_for_agent() {
   check_data_disk
 }
 
+# Whoever installs one of the two brings a new release to the other too.
+check_for_installed() {
+  if is_installed tessera-controlplane.service; then check_for_control_plane; fi
+  if is_installed tessera-agent.service; then check_for_agent; fi
+}
+
 # ---- putting files into place ----
 
-# Writes stdin to the file unless it holds that already; "changed" is set when it did not.
-write_file() { # FILE MODE
-  cat >"$1.new"
-  chmod "$2" "$1.new"
+# Notes, before something of the service changes, that it has to be restarted for that: should this script be killed, its next run knows.
+owe_restart() { # SERVICE
+  mkdir -p "$lib"
+  : >"$lib/.restart-$1"
+}
+
+owe_all_restarts() {
+  for owed in $(installed_services); do owe_restart "$owed"; done
+}
+
+# Writes stdin to the file, which is the service's, unless it holds that already.
+write_file() { # FILE SERVICE
+  { cat >"$1.new" && chmod 644 "$1.new"; } || fail "$1 could not be written, as said above: run this again once that is mended"
   if cmp -s "$1.new" "$1"; then
     rm "$1.new"
   else
+    owe_restart "$2"
     mv "$1.new" "$1"
-    changed=yes
   fi
 }
 
@@ -266,7 +281,7 @@ is_placed() {
 # Writes stdin to the program's file of flags, and keeps the flags that it had until it runs with the new ones.
 write_flags() { # PROGRAM
   [ ! -e "$etc/$1.env" ] || [ -e "$etc/$1.env.before" ] || cp -p "$etc/$1.env" "$etc/$1.env.before"
-  write_file "$etc/$1.env" 644
+  write_file "$etc/$1.env" "tessera-$1.service"
 }
 
 # The version's own folder is complete or absent.
@@ -281,18 +296,20 @@ place_release() {
     fail "the release could not be copied to $lib, as said above: run this again once that is mended"
   fi
   # Another build of the same version: programs that run keep the files that they have open.
-  [ ! -e "$lib/$version" ] || mv "$lib/$version" "$lib/.old"
+  if [ -e "$lib/$version" ]; then
+    owe_all_restarts
+    mv "$lib/$version" "$lib/.old"
+  fi
   mv "$lib/.new" "$lib/$version"
   rm -rf "$lib/.old"
-  changed=yes
 }
 
 # In one step: whoever looks sees the old version or the new one.
 switch_to() { # VERSION
   [ "$(readlink "$lib/current" 2>/dev/null || true)" != "$1" ] || return 0
+  owe_all_restarts
   ln -sfn "$1" "$lib/.current"
   mv -T "$lib/.current" "$lib/current"
-  changed=yes
 }
 
 remove_other_versions() {
@@ -304,8 +321,13 @@ remove_other_versions() {
   done
 }
 
-place_units() { # UNIT...
-  for unit in "$@"; do write_file "$units/$unit" 644 <"$lib/current/systemd/$unit"; done
+# The service's own unit and those that it needs.
+place_units() { # SERVICE
+  case $1 in
+    tessera-controlplane.service) systemd-sysusers "$lib/current/systemd/tessera.sysusers" ;;
+    tessera-agent.service) write_file "$units/$pods_cgroup" "$1" <"$lib/current/systemd/$pods_cgroup" ;;
+  esac
+  write_file "$units/$1" "$1" <"$lib/current/systemd/$1"
   systemctl daemon-reload
 }
 
@@ -313,12 +335,20 @@ is_installed() { # UNIT
   [ -e "$units/$1" ]
 }
 
-# Starts the service, or restarts it when something of it has changed. Returns 1 when it does not get ready.
-bring_up() { # UNIT
+# In the order in which they are upgraded.
+installed_services() {
+  for one in tessera-controlplane.service tessera-agent.service; do
+    if is_installed "$one"; then printf '%s\n' "$one"; fi
+  done
+}
+
+# Starts the service, or restarts it when that is owed. Returns 1 when it does not get ready.
+bring_up() { # SERVICE
   systemctl -q enable "$1" 2>/dev/null || return 1
-  if [ "$changed" = yes ] || ! systemctl -q is-active "$1"; then
+  if [ -e "$lib/.restart-$1" ] || ! systemctl -q is-active "$1"; then
     systemctl restart "$1" || return 1
   fi
+  rm -f "$lib/.restart-$1"
 }
 
 explain_failure() { # UNIT
@@ -326,47 +356,46 @@ explain_failure() { # UNIT
   journalctl -q --no-pager -n 15 -u "$1" -o cat >&2 || true
 }
 
-# Switches to the release that has been placed and brings its services up; after a failure the version and the flags that were there before run again.
-apply() { # UNIT...
+# Switches to the release that has been placed and brings the service up, if one is named, and all that are installed: they share the release. After a
+# failure the version and the flags that were there before run again.
+apply() { # [SERVICE]
   before=$(readlink "$lib/current" 2>/dev/null || true)
+  # What an earlier run that was killed has switched to did not prove itself.
+  [ -z "$before" ] || [ -L "$lib/.before" ] || ln -s "$before" "$lib/.before"
   switch_to "$version"
   ln -sfn "$lib/current/bin/tsctl" /usr/bin/tsctl
-  for service in "$@"; do
-    case $service in
-      tessera-controlplane.service)
-        systemd-sysusers "$lib/current/systemd/tessera.sysusers"
-        place_units "$service"
-        ;;
-      tessera-agent.service) place_units tessera-pods.service "$service" ;;
-    esac
+  [ $# = 0 ] || place_units "$1"
+  for service in $(installed_services); do
+    place_units "$service"
     bring_up "$service" && continue
     explain_failure "$service"
-    roll_back "$before" "$@"
+    roll_back
     exit 1
   done
-  rm -f "$etc/controlplane.env.before" "$etc/agent.env.before"
+  rm -f "$lib/.before" "$etc/controlplane.env.before" "$etc/agent.env.before"
   remove_other_versions
 }
 
-roll_back() { # VERSION UNIT...
+roll_back() {
   back=''
-  if [ -n "$1" ] && [ "$1" != "$version" ] && [ -d "$lib/$1" ]; then
-    switch_to "$1"
-    back=" to version $1"
+  before=$(readlink "$lib/.before" || true)
+  if [ -n "$before" ] && [ "$before" != "$version" ] && [ -d "$lib/$before" ]; then
+    switch_to "$before"
+    back=" to version $before"
   fi
   for program in controlplane agent; do
     [ -e "$etc/$program.env.before" ] || continue
+    owe_restart "tessera-$program.service"
     mv "$etc/$program.env.before" "$etc/$program.env"
     back="$back to the flags that $program had"
   done
-  [ -n "$back" ] || fail "once that is mended run this again, or take it away: $here/install.sh uninstall --yes"
+  [ -n "$back" ] || fail "once that is mended run this again, or take all of Tessera away from this machine: $here/install.sh uninstall --yes"
   say "going back$back"
-  shift
-  for service in "$@"; do
-    [ "$service" = tessera-agent.service ] && place_units tessera-pods.service
+  for service in $(installed_services); do
     place_units "$service"
-    systemctl restart "$service" || explain_failure "$service"
+    bring_up "$service" || explain_failure "$service"
   done
+  rm -f "$lib/.before"
   version=$(readlink "$lib/current")
   remove_other_versions
 }
@@ -396,6 +425,7 @@ install_control_plane() {
   node_listen=${node_listen:-0.0.0.0:6444}
   [ "$told" = no ] || check_ports "$listen" "$node_listen"
   check_for_control_plane
+  if is_installed tessera-agent.service; then check_for_agent; fi
   give_up_if_refused
   place_release
   if [ "$told" = yes ]; then
@@ -440,6 +470,7 @@ install_agent() {
     shift 2
   done
   check_for_agent
+  if is_installed tessera-controlplane.service; then check_for_control_plane; fi
   [ -e "$etc/agent.env" ] || told=yes
   if [ "$told" = yes ]; then
     [ -n "$join" ] || fail "agent needs --join HOST:PORT, the address of the control plane's API"
@@ -447,8 +478,10 @@ install_agent() {
       fail "agent needs --token and --ca-hash: \"tsctl join-token create\" prints them, on a machine that can reach the API"
     fi
     give_up_if_refused
-    node_name=${node_name:-$(hostname)}
+    # Names of objects are in lower case, those of machines need not be.
+    node_name=${node_name:-$(hostname | tr '[:upper:]' '[:lower:]')}
     node_address=${node_address:-$(address_towards "$join")} || fail "no address of this machine leads to ${join%:*}: give one with --node-address"
+    is_ipv4 "$node_address" || fail "the node's address \"$node_address\" is no IPv4 address, by which nodes reach each other: give one with --node-address"
     mkdir -p "$etc"
     # The token stays out of the list of processes, and is of no use afterwards.
     TESSERA_JOIN_TOKEN=$token "$here/bin/agent" join --join "$join" --ca-hash "$ca_hash" --node-name "$node_name" --credentials "$etc/node" --log-level warn ||
@@ -473,6 +506,8 @@ fail_to_join() {
   fail "this machine did not become a node; nothing was installed"
 }
 
+is_ipv4() { "$here/bin/node" -e 'process.exitCode = net.isIPv4(process.argv[1]) ? 0 : 1' "$1"; }
+
 # A UDP socket that is connected sends nothing, but the kernel has chosen its address.
 address_towards() { # HOST:PORT
   "$here/bin/node" -e '
@@ -484,13 +519,11 @@ address_towards() { # HOST:PORT
 
 upgrade() {
   [ $# = 0 ] || fail "upgrade takes no options"
-  set --
-  is_installed tessera-controlplane.service && check_for_control_plane && set -- "$@" tessera-controlplane.service
-  is_installed tessera-agent.service && check_for_agent && set -- "$@" tessera-agent.service
-  [ $# -gt 0 ] || fail "nothing is installed that could be upgraded: ./install.sh --help shows how to install"
+  [ -n "$(installed_services)" ] || fail "nothing is installed that could be upgraded: ./install.sh --help shows how to install"
+  check_for_installed
   give_up_if_refused
   place_release
-  apply "$@"
+  apply
   say "version $version runs"
 }
 
@@ -557,7 +590,6 @@ report_leftovers() {
 }
 
 here=$(dirname "$(readlink -f "$0")")
-changed=no
 command=${1-}
 [ $# = 0 ] || shift
 case $command in

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { TesseraError, tellServiceManagerReady } from "@tessera/proto";
+import { nameProcess, readableInJournal, TesseraError, tellServiceManagerReady } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary, NativeNodeNetwork, NativeRuntime } from "@tessera/runtime-native";
 import { destination, type Logger, pino } from "pino";
 import { Agent, type AgentParts } from "./agent.ts";
@@ -22,7 +22,8 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const { dataDir, runDir, cgroupRoot, nativeDir, copyTools } = settings;
   // What a pod sees of the agent's files has the mode that it was made with.
   process.umask(0o022);
-  const log = pino({ level: settings.logLevel, base: { node: settings.nodeName } }, destination({ fd: 2, sync: true }));
+  nameProcess("tessera-agent");
+  const log = pino({ level: settings.logLevel, base: { node: settings.nodeName } }, readableInJournal(destination({ fd: 2, sync: true })));
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop.abort());
   const unlock = lockFolder(dataDir);
@@ -31,6 +32,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     const library = new NativeLibrary({ nativeDir, cgroupRoot });
     const hostFiles = new NativeHostFiles({ library });
     const identity = await readIdentity(dataDir);
+    const plane = await openControlPlane(settings, log);
     const agent = new Agent({
       node: await readFacts(settings),
       identity,
@@ -55,12 +57,13 @@ export async function serve(settings: ServeSettings): Promise<void> {
       random: Math.random,
       usageIntervalMs: settings.usageInterval * 1000,
       log,
-      ...(await openControlPlane(settings, log)),
+      ...plane,
     });
     await agent.run(stop.signal, () => {
       log.info("agent is ready");
       releaseStartMemory({ library, clock: systemClock, log }, stop.signal);
-      tellServiceManagerReady().catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
+      const status = `node "${settings.nodeName}" of the control plane at ${plane.controlPlane.target}`;
+      tellServiceManagerReady(status).catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
     });
   } finally {
     unlock();

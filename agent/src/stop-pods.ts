@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { readableInJournal } from "@tessera/proto";
 import { NativeHostFiles, NativeLibrary, NativeRuntime, type Runtime, type SandboxState } from "@tessera/runtime-native";
 import { type Logger, pino } from "pino";
 import { type Clock, systemClock } from "./clock.ts";
@@ -17,7 +18,7 @@ const recoverTimeoutMs = 30_000;
  * starts them again. Refuses while an agent runs.
  */
 export async function stopPods({ dataDir, runDir, cgroupRoot, nativeDir }: InventorySettings): Promise<void> {
-  const log = pino({ base: undefined }, process.stderr);
+  const log = pino({ base: undefined }, readableInJournal(process.stderr));
   const unlock = lockFolder(dataDir);
   try {
     const library = new NativeLibrary({ nativeDir, cgroupRoot });

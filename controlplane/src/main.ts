@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { isCancellation } from "@tessera/proto";
+import { isCancellation, nameProcess, readableInJournal } from "@tessera/proto";
 import { destination, pino } from "pino";
 import { Pki } from "./auth/pki.ts";
 import { rotateEncryptionKey } from "./rotate-encryption-key.ts";
@@ -8,7 +8,8 @@ import { createProgram, type NodeCredentialsSettings, type RotateEncryptionKeySe
 
 /** Runs until SIGTERM or SIGINT; a second signal ends the process at once. */
 async function serveUntilSignal(settings: ServeSettings): Promise<void> {
-  const log = pino({ level: settings.logLevel, base: undefined }, destination({ dest: 2, sync: true }));
+  const log = pino({ level: settings.logLevel, base: undefined }, readableInJournal(destination({ dest: 2, sync: true })));
+  nameProcess("tessera-control");
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {

@@ -265,7 +265,8 @@ async function announce(
   await writeAdminKubeconfig(settings, certificates, addresses.api);
   await ports.set({ api: addresses.api[0] ?? "", node: addresses.node[0] ?? "" });
   log.info({ api: addresses.api, node: addresses.node }, "control plane serves");
-  await tellServiceManagerReady().catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
+  const status = `Kubernetes API at ${addresses.api.join(", ")}, agents at ${addresses.node.join(", ")}`;
+  await tellServiceManagerReady(status).catch((error: unknown) => log.error({ err: error }, "systemd could not be told"));
 }
 
 async function writeAdminKubeconfig(settings: ServeSettings, certificates: Certificates, [api = ""]: readonly string[]): Promise<void> {

@@ -14,6 +14,7 @@ export {
 export { isCancellation, type StatusReason, TesseraError } from "./error.ts";
 export { parseIdList } from "./id-list.ts";
 export { type InitChoice, initAnnotation, parseInitAnnotation } from "./init-annotation.ts";
+export { type LogOutput, readableInJournal } from "./journal.ts";
 export { type ManifestDocument, type Position, parseManifest } from "./manifest.ts";
 export { type HostPort, hostPortsCollide, podHostPorts } from "./placement/host-ports.ts";
 export { matchesTerm, type SelectableNode } from "./placement/node-selector-terms.ts";
@@ -45,5 +46,5 @@ export {
   type ServiceAccountTokenRequest,
   serviceAccountTokenName,
 } from "./service-account-token-name.ts";
-export { tellServiceManagerReady } from "./service-manager.ts";
+export { nameProcess, tellServiceManagerReady } from "./service-manager.ts";
 export { VERSION } from "./version.ts";

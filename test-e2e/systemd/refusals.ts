@@ -51,6 +51,11 @@ export const refusals: readonly Refusal[] = [
   { name: "no control plane", script: "$copy/install.sh agent", reasons: [/agent needs --join HOST:PORT/] },
   { name: "no token", script: "$copy/install.sh agent --join 10.0.0.1:6443", reasons: [/agent needs --token and --ca-hash/] },
   { name: "no port", script: "$copy/install.sh agent --join 10.0.0.1", reasons: [/--join: "10\.0\.0\.1" is not HOST:PORT/] },
+  {
+    name: "a node's address that is none",
+    script: `$release/install.sh ${join} --node-address 10.0.0.300`,
+    reasons: [/the node's address "10\.0\.0\.300" is no IPv4 address/],
+  },
   { name: "uninstall by mistake", script: "$copy/install.sh uninstall", reasons: [/say --yes to do it/] },
   {
     name: "a file is missing",

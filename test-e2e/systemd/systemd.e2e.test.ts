@@ -30,6 +30,10 @@ async function installOk(machine: Machine, version: string, ...args: string[]): 
 /** Runs what must not touch pods. */
 const unnoticed = (disturb: () => Promise<void>): Promise<void> => witnesses.unnoticed(disturb);
 
+/** The command of the archive, as its INSTALL.md has it used. */
+const tsctlOfRelease = (...args: string[]) =>
+  installation.controlPlane.runOk(["env", "KUBECONFIG=/var/lib/tessera-controlplane/admin.kubeconfig", "tsctl", ...args]);
+
 const mainPid = async (machine: Machine, unit: string) =>
   (await machine.runOk(["systemctl", "show", "--property=MainPID", "--value", unit])).trim();
 
@@ -65,14 +69,14 @@ test("a machine that will not do is told why, all reasons at once, and nothing i
   assert.deepEqual(differences(clean.get(machine), await readMachineState(machine)), []);
 });
 
-/** Runs the installer until it runs that command, which is killed with all of it. */
-async function killInstaller(machine: Machine, killed: string, ...args: string[]): Promise<void> {
+/** Runs the release's installer until it runs that command, which is killed with all of it. */
+async function killInstaller(machine: Machine, version: string, killed: string, ...args: string[]): Promise<void> {
   const [program = "", ...words] = killed.split(" ");
   const script = `
     mkdir /run/killer; cd /run/killer
     printf '%s\n' '#!/bin/sh' 'case "$*" in "${words.join(" ")}"*) kill -s KILL 0 ;; esac' 'exec "/usr/bin/${program}" "$@"' >${program}
     chmod 755 ${program}
-    code=0; PATH=/run/killer:$PATH setsid --wait ${releaseFolder(versions.first)}/install.sh "$@" || code=$?
+    code=0; PATH=/run/killer:$PATH setsid --wait ${releaseFolder(version)}/install.sh "$@" || code=$?
     rm -r /run/killer; exit $code`;
   const { code, stderr } = await machine.run(["sh", "-euc", script, "sh", ...args], { timeoutMs: 60_000 });
   assert.equal(code, 137, `${killed}: ${stderr}`);
@@ -80,33 +84,36 @@ async function killInstaller(machine: Machine, killed: string, ...args: string[]
 
 test("an installer that is killed half way leaves what an uninstall removes, and what the next one completes", async () => {
   const { controlPlane } = installation;
-  await killInstaller(controlPlane, "tar -xf", "control-plane");
+  await killInstaller(controlPlane, versions.first, "tar -xf", "control-plane");
   assert.notDeepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
   await installOk(controlPlane, versions.first, "uninstall", "--yes");
   assert.deepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
-  for (const killed of ["mv -T", "systemd-sysusers", "systemctl -q enable"]) await killInstaller(controlPlane, killed, "control-plane");
+  for (const killed of ["mv -T", "systemd-sysusers", "systemctl -q enable"])
+    await killInstaller(controlPlane, versions.first, killed, "control-plane");
   await installOk(controlPlane, versions.first, "uninstall", "--yes");
   assert.deepEqual(differences(clean.get(controlPlane), await readMachineState(controlPlane)), []);
-  await killInstaller(controlPlane, "systemctl daemon-reload", "control-plane");
+  await killInstaller(controlPlane, versions.first, "systemctl daemon-reload", "control-plane");
 });
+
+/** With which a machine becomes a node of the installed cluster. */
+let joinFlags: readonly string[] = [];
 
 /** Of the certificates that are made while the machines are installed: they are renewed while the first pods run. */
 const shortLives = ["--certificate-lifetime", "60s", "--node-certificate-lifetime", "60s"];
 
 test("a control plane and two nodes are installed and joined, and run pods", async () => {
   await installOk(installation.controlPlane, versions.first, "control-plane", "--", ...shortLives);
-  const { server, token, caHash } = JSON.parse(await installation.tsctl("join-token", "create", "--reusable", "-o", "json"));
+  const { server, token, caHash } = JSON.parse(await tsctlOfRelease("join-token", "create", "--reusable", "-o", "json"));
   assert.equal(server, `${installation.controlPlane.ip}:6443`);
+  joinFlags = ["--join", server, "--token", token, "--ca-hash", caHash];
   const [first] = installation.nodes;
   assert.ok(first);
   const wrong = await install(first, "agent", "--join", server, "--token", "aaaaaa.aaaaaaaaaaaaaaaa", "--ca-hash", caHash);
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /refuses:[\s\S]*did not become a node; nothing was installed/);
   assert.deepEqual(differences(clean.get(first), await readMachineState(first)), []);
-  await killInstaller(first, "systemctl -q enable", "agent", "--join", server, "--token", token, "--ca-hash", caHash);
-  await Promise.all(
-    installation.nodes.map((node) => installOk(node, versions.first, "agent", "--join", server, "--token", token, "--ca-hash", caHash)),
-  );
+  await killInstaller(first, versions.first, "systemctl -q enable", "agent", ...joinFlags);
+  await Promise.all(installation.nodes.map((node) => installOk(node, versions.first, "agent", ...joinFlags)));
   // What is renewed from now on lives as long as it usually does.
   await installOk(installation.controlPlane, versions.first, "control-plane", "--listen", "0.0.0.0:6443");
   await installation.awaitNodes();
@@ -183,7 +190,11 @@ test("no pod notices that an agent or the control plane is restarted or killed, 
 });
 
 test("no pod notices an upgrade in place, nor a release that does not start", async () => {
+  const [interrupted] = installation.nodes;
+  assert.ok(interrupted);
   await unnoticed(async () => {
+    // The next run makes up for what this one has changed and not restarted.
+    await killInstaller(interrupted, versions.second, "systemctl -q enable", "upgrade");
     for (const machine of installation.machines) await installOk(machine, versions.second, "upgrade");
   });
   const kubelets = await installation.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.kubeletVersion}");
@@ -283,6 +294,29 @@ test("the services are confined as far as what they do allows", async () => {
     await machine.runOk(["systemd-analyze", "--no-pager", "security", `--threshold=${exposure}`, unit]);
 });
 
+test("systemd and its journal say what the services do in words", async () => {
+  const [node] = installation.nodes;
+  assert.ok(node);
+  for (const [machine, unit, process, status] of [
+    [
+      installation.controlPlane,
+      "tessera-controlplane",
+      "tessera-control",
+      /^Kubernetes API at 0\.0\.0\.0:6443, agents at 0\.0\.0\.0:6444$/,
+    ],
+    [node, "tessera-agent", "tessera-agent", /^node "node-a-\w+" of the control plane at [0-9.]+:6444$/],
+  ] as const) {
+    assert.match((await machine.runOk(["systemctl", "show", "--property=StatusText", "--value", unit])).trim(), status);
+    assert.equal((await machine.runOk(["ps", "-o", "comm=", await mainPid(machine, unit)])).trim(), process);
+    const journal = (...args: string[]) => machine.runOk(["journalctl", "--quiet", "--output=cat", `--unit=${unit}`, ...args]);
+    assert.doesNotMatch(await journal(), /^\{/m);
+    assert.match(await journal("--priority=info..info"), /^(control plane serves|connected) .*\w+=\S/m);
+  }
+  const warnings = await node.runOk(["journalctl", "--quiet", "--output=cat", "--unit=tessera-agent", "--priority=warning"]);
+  assert.match(warnings, /^session with the control plane failed: /m);
+  assert.doesNotMatch(warnings, /^connected /m);
+});
+
 test("pods come back when their machine boots anew", async () => {
   const [node] = installation.nodes;
   assert.ok(node);
@@ -294,6 +328,18 @@ test("pods come back when their machine boots anew", async () => {
   assert.equal(life.uid, before.uid);
   assert.notEqual(life.containerID, before.containerID);
   await assertNothingLeaks(node);
+});
+
+test("on a machine that holds both, whatever is installed brings its release to the other too, an older one as well", async () => {
+  const { controlPlane } = installation;
+  await installOk(controlPlane, versions.first, "agent", ...joinFlags);
+  for (const unit of ["tessera-controlplane", "tessera-agent"]) {
+    const program = await controlPlane.runOk(["readlink", `/proc/${await mainPid(controlPlane, unit)}/exe`]);
+    assert.equal(program, `/usr/lib/tessera/${versions.first}/bin/node\n`, unit);
+  }
+  await until("the node is ready", async () =>
+    / Ready /.test(await tsctlOfRelease("get", "node", controlPlane.options.name)) ? true : undefined,
+  );
 });
 
 test("an uninstall ends the pods and leaves nothing", async () => {

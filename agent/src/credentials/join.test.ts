@@ -4,11 +4,12 @@ import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
 import { pino } from "pino";
 import { joinCluster } from "./join.ts";
 import { CredentialsFolder } from "./node-credentials.ts";
@@ -168,6 +169,24 @@ test("a node of one cluster does not become one of another by joining, not even 
   });
   assert.deepEqual(other.asked, []);
 });
+
+for (const [what, listener] of [
+  ["the port for agents", async (ca: TestCa) => createTlsServer({ ...(await ca.server(["kubernetes"])), ALPNProtocols: ["h2"] })],
+  ["a port without TLS", async () => createTcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"))],
+] as const) {
+  test(`${what} is told from the API's`, async (t) => {
+    const { settings, ca } = await prepare(t);
+    const server = (await listener(ca)).listen(0, "127.0.0.1");
+    t.after(() => server.close());
+    await once(server, "listening");
+    const other = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await assert.rejects(joinCluster({ ...settings, join: other }, log), {
+      message: new RegExp(
+        `^cannot reach the control plane at ${other}: what listens there is not the API, whose port usually is 6443 \\(ERR_SSL_\\w+\\)$`,
+      ),
+    });
+  });
+}
 
 for (const [what, change, message] of [
   ["an address", { join: "a:b" }, /--join "a:b" is not HOST:PORT/],

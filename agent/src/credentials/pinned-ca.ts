@@ -37,7 +37,11 @@ function shownCertificates(host: string, port: number): Promise<X509Certificate[
       reject(new TesseraError("ServiceUnavailable", `cannot reach the control plane at ${host}:${port}: ${why}`, { cause }));
     };
     socket.setTimeout(timeoutMs, () => fail(`no answer within ${timeoutMs / 1000} s`));
-    socket.once("error", (error) => fail(error.message, error));
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      // Such as the port for agents, which knows HTTP/2 only, or a server that has no TLS at all.
+      const isOther = error.code?.startsWith("ERR_SSL_") ?? false;
+      fail(isOther ? `what listens there is not the API, whose port usually is 6443 (${error.code})` : error.message, error);
+    });
     socket.once("secureConnect", () => {
       const shown: X509Certificate[] = [];
       for (let each = socket.getPeerX509Certificate(); each !== undefined; each = each.issuerCertificate) {

@@ -114,7 +114,9 @@ export class NodeJoin {
     if (reserved !== undefined && reserved.untilMs <= now()) this.#reserved.delete(nodeName);
     else if (reserved?.keyDigest === keyDigest) return;
     else if (reserved !== undefined) {
-      throw taken(`another machine is joining as node "${nodeName}" at this moment: choose another name with --node-name`);
+      throw taken(
+        `a machine has joined as node "${nodeName}" less than a minute ago, with another key: choose another name with --node-name, or, if it was this machine, try again in a minute`,
+      );
     }
     if (isConnected(nodeName)) throw taken(`node "${nodeName}" exists and is connected: choose another name with --node-name`);
     if (nodes.cache.get("", nodeName) === undefined || token.nodeName === nodeName) return;
