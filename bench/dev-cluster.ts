@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { ApiClient } from "./api-client.ts";
 import { isAlive } from "./process-usage.ts";
 import { told, withUndo } from "./undo.ts";
+import { makeWorkFolder } from "./work-folder.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const execute = promisify(execFile);
@@ -22,7 +22,7 @@ export interface BenchCluster {
 /** Runs `body` against a development cluster of its own, with the example image loaded if it has nodes, and removes it. */
 export async function withCluster(nodes: number, body: (cluster: BenchCluster) => Promise<void>): Promise<void> {
   const name = `bench-${process.pid}`;
-  const folder = await mkdtemp(join(tmpdir(), "tessera-bench-"));
+  const folder = makeWorkFolder();
   const kubeconfig = join(folder, "kubeconfig");
   const env = { ...process.env, KUBECONFIG: kubeconfig };
   const pids = async () => {

@@ -1,14 +1,14 @@
 /** A node's runtime in a process of its own, beside its baselines, all of whose CPU time is counted. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as nodeHost from "../deploy/dev/node-host.ts";
 import { buildFloor, type Round } from "./baselines.ts";
 import { CpuMeter } from "./process-usage.ts";
 import type { Answer, Order } from "./runtime-process.ts";
 import { told, withUndo } from "./undo.ts";
+import { makeWorkFolder } from "./work-folder.ts";
 
 const nativeDir = resolve(import.meta.dirname, "../dist");
 /** Older revisions, which these benchmarks measure too, have none. */
@@ -35,8 +35,8 @@ export class RuntimeNode {
   }
 
   static async with(body: (node: RuntimeNode) => Promise<void>): Promise<void> {
-    const folder = mkdtempSync(join(tmpdir(), "tessera-bench-"));
-    const memory = mkdtempSync("/dev/shm/tessera-bench-");
+    const folder = makeWorkFolder();
+    const memory = makeWorkFolder("memory");
     const meter = new CpuMeter(`tessera-bench-${process.pid}`);
     let node: RuntimeNode | undefined;
     const remove = async () => {

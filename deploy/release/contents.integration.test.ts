@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { type ReleaseContents, releaseContents } from "./contents.ts";
+import { type ReleaseContents, releaseContents, repository } from "./contents.ts";
 
 function textOf(contents: ReleaseContents, path: string): string {
   const content = contents.entries.find((entry) => entry.path === path)?.content;
@@ -29,4 +30,26 @@ test("a release has the full text of the licence of everything that it carries a
   const ofNode = textOf(contents, `licenses/${paths.get(node)}`);
   for (const part of ["Node.js contributors", "located at deps/v8", "located at deps/openssl", "located at deps/uv"])
     assert.ok(ofNode.includes(part), part);
+});
+
+test("a release tells nothing of the machine that it was made on, has nothing that only development needs, and comes out the same again", async () => {
+  using contents = await releaseContents("0.0.0-again");
+  // What others have built has the paths of their machines.
+  const ours = contents.entries.filter(({ path }) => !/^bin\/(node|etcd|nats-server)$|\.node$/.test(path));
+  const bytesOf = ({ content }: (typeof ours)[number]) => ("bytes" in content ? content.bytes : readFileSync(content.file));
+  const telling = [repository, "/tmp/tessera-"];
+  const found = ours.flatMap((entry) => telling.filter((text) => bytesOf(entry).includes(text)).map((text) => `${entry.path}: ${text}`));
+  assert.deepEqual(found, []);
+
+  const needless = contents.entries
+    .map(({ path }) => path)
+    .filter((path) => /\.(map|ts|c|h|o)$|\.test\.|(^|\/)(dist|gen|src)\/.*\.md$/.test(path));
+  assert.deepEqual(needless, []);
+  const { devDependencies } = JSON.parse(readFileSync(`${repository}/package.json`, "utf8")) as { devDependencies: object };
+  const index = textOf(contents, "licenses/INDEX.txt");
+  const development = Object.keys(devDependencies).filter((name) => index.includes(`\n${name} `));
+  assert.deepEqual(development, []);
+
+  using again = await releaseContents("0.0.0-again");
+  assert.equal(textOf(again, "SHA256SUMS"), textOf(contents, "SHA256SUMS"));
 });
