@@ -90,7 +90,10 @@ test("a token without that mark, as kubeadm makes them, lets many in, but not tw
   const { admit, clock } = await prepare();
   await admit("node-1");
   await admit("node-2");
-  await assert.rejects(admit("node-1"), refused("AlreadyExists", /a machine has joined as node "node-1" less than a minute ago.*--node-name.*try again/));
+  await assert.rejects(
+    admit("node-1"),
+    refused("AlreadyExists", /a machine has joined as node "node-1" less than a minute ago.*--node-name.*try again/),
+  );
   // Nobody came by that name.
   clock.advance(60_000);
   await admit("node-1");
