@@ -55,7 +55,7 @@ async function startPod(id: string, argv: readonly string[]): Promise<() => Prom
   const base = join(folder, "pods", id);
   // As an agent makes those of an attempt.
   const entry = { type: "folder", mode: 0o755 } as const;
-  await files.makeFolder(base, 0o755, { upper: entry, work: entry, root: entry });
+  await files.makeFolder(base, 0o755, { upper: entry, work: entry });
   const { path } = await network.createPodNetns({ id, address: `10.64.1.${2 + (started++ % 200)}` });
   await runtime.createSandbox(
     {
@@ -75,7 +75,7 @@ async function startPod(id: string, argv: readonly string[]): Promise<() => Prom
     {
       id: "main",
       process: processOf(argv),
-      rootfs: { lower: [image], upper: join(base, "upper"), work: join(base, "work"), mountpoint: join(base, "root"), readOnly: false },
+      rootfs: { lower: [image], upper: join(base, "upper"), work: join(base, "work"), readOnly: false },
       mounts: [],
       capabilities: ["AUDIT_WRITE", "KILL", "NET_BIND_SERVICE"],
       noNewPrivileges: true,

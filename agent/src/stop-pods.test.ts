@@ -35,7 +35,7 @@ function prepare(): Fixture {
     };
     const container: ContainerSpec = {
       ...{ id: "main_0", process: { ...PROCESS, argv: heedsSignals ? ["/sleep"] : ["ignore-signals"] }, mounts: [], capabilities: [] },
-      ...{ rootfs: { lower: [], upper: "", work: "", mountpoint: "", readOnly: false }, noNewPrivileges: true, privileged: false },
+      ...{ rootfs: { lower: [], upper: "", work: "", readOnly: false }, noNewPrivileges: true, privileged: false },
       ...{ seccomp: "RuntimeDefault", resources: {}, pid: "container", init: false, stdin: false, oomScoreAdj: 0 },
       log: { path: "", maxBytes: 0, maxFiles: 0 },
     };

@@ -140,8 +140,9 @@ export class NativeLibrary {
 
   /**
    * Makes the cgroup and those above it ("pod1/app"), or sets the limits of an existing one. Returns its folder in each hierarchy that it is in:
-   * one with v2; with v1 those of all controllers but I/O and huge pages, which it is in when they are limited. A process joins a v1 cgroup
-   * cheaply by writing "0" to its file "tasks" itself; v2 has no such file: there containers write to cgroup.procs.
+   * one with v2; with v1 those of all controllers, the memory controller's first, but CPU sets, I/O and huge pages, which it is in when they are
+   * limited. A process joins a v1 cgroup cheaply by writing "0" to its file "tasks" itself; v2 has no such file: there containers write to
+   * cgroup.procs.
    */
   async createCgroup(path: string, resources: Resources, options: CgroupOptions = {}): Promise<string[]> {
     const made: [number] = [0];

@@ -114,7 +114,7 @@ export class Node {
   /** Runs the script in a shell, or the given argv. */
   container(id: string, command: string | readonly string[], changes: Partial<ContainerSpec> = {}): ContainerSpec {
     const base = join(this.folder, "containers", id);
-    for (const name of ["upper", "work", "root"]) mkdirSync(join(base, name), { recursive: true });
+    for (const name of ["upper", "work"]) mkdirSync(join(base, name), { recursive: true });
     return {
       id,
       process: this.process(command),
@@ -122,7 +122,6 @@ export class Node {
         lower: [this.image],
         upper: join(base, "upper"),
         work: join(base, "work"),
-        mountpoint: join(base, "root"),
         readOnly: false,
       },
       mounts: [],

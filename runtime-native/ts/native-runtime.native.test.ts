@@ -88,9 +88,9 @@ test("a container's id is its own until it is removed, and its cgroup goes with 
 test("a pod is in no cgroup of its maker, not even in hierarchies without controllers", async () => {
   const { id, pid: shim } = await runtime.createSandbox(node.sandbox(), signal);
   const { pid } = await runtime.startContainer(id, node.container("sleeper", ["sleep", "1000"]), signal);
-  // systemd knows by the last two what belongs to the agent's service; hierarchies like blkio are nobody's.
+  // systemd knows by the last two what belongs to the agent's service.
   const isV2 = existsSync("/sys/fs/cgroup/cgroup.procs");
-  const ours = isV2 ? /^0:/ : /:(cpu|memory|pids|freezer|cpuset|devices|name=systemd|):/;
+  const ours = isV2 ? /^0:/ : /:(cpu|memory|pids|freezer|cpuset|devices|blkio|hugetlb|name=systemd|):/;
   for (const process of [shim, pid]) {
     const lines = readFileSync(`/proc/${process}/cgroup`, "utf8")
       .split("\n")

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
-import { setPaused, unlessEnded } from "./pausing.ts";
+import { setPaused } from "./pausing.ts";
 import {
   type AttachOptions,
   type ContainerAddress,
@@ -118,12 +118,6 @@ export class NativeRuntime implements Runtime {
 
   async resumeContainer(sandboxId: string, container: string): Promise<void> {
     await setPaused(this.#sandboxes.find(sandboxId, "resume container"), container, false, this.#parts.library);
-  }
-
-  async setContainerCpus(sandboxId: string, container: string, cpus: string): Promise<void> {
-    const sandbox = this.#sandboxes.find(sandboxId, "set CPUs");
-    if (sandbox.containers.get(container)?.phase !== "running") return;
-    await unlessEnded(() => this.#parts.library.createCgroup(`${sandbox.cgroup}/${container}`, { cpusetCpus: cpus }));
   }
 
   async removeContainer(sandboxId: string, container: string): Promise<void> {

@@ -34,7 +34,7 @@ export async function resumeAll(sandbox: Sandbox, freezer: Freezer): Promise<voi
 }
 
 /** Works on the cgroup of a container that may end and be removed meanwhile; undefined when it was. */
-export async function unlessEnded<T>(work: () => Promise<T>): Promise<T | undefined> {
+async function unlessEnded<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {

@@ -180,8 +180,6 @@ export interface ContainerSpec {
     /** Existing empty (or earlier used) folders on one file system. */
     readonly upper: string;
     readonly work: string;
-    /** Where on the node the overlay is mounted, in the container's mount namespace only. An existing folder. */
-    readonly mountpoint: string;
     readonly readOnly: boolean;
   };
   readonly mounts: readonly Mount[];
@@ -320,8 +318,6 @@ export interface Runtime {
   pauseContainer(sandbox: string, container: string): Promise<void>;
   /** Lets a paused container go on. Right when it is not paused or has ended. */
   resumeContainer(sandbox: string, container: string): Promise<void>;
-  /** Moves a running container to these CPUs ("0-2,5"). One that has ended is no error. */
-  setContainerCpus(sandbox: string, container: string, cpus: string): Promise<void>;
   /** Forgets an exited container and removes its cgroup. Right when it never existed. */
   removeContainer(sandbox: string, container: string): Promise<void>;
   /** Kills whatever runs, ends the shim, removes cgroups and runtime files. Right when it never existed, half existed or was removed before. */

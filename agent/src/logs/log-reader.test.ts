@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { EventEmitter, once } from "node:events";
 import { appendFile, link, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,10 +42,18 @@ describe("log reader", () => {
   const line = (text: string, second = 0, tag = "F", stream = "stdout") =>
     `2026-01-01T00:00:${String(second).padStart(2, "0")}.000000001Z ${stream} ${tag} ${text}\n`;
 
-  async function read(options: Partial<LogOptions> = {}, signal = AbortSignal.timeout(5000)): Promise<string> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of readLog(path, { ...ALL, ...options }, end, signal)) chunks.push(chunk);
-    return Buffer.concat(chunks).toString();
+  /** `onRead` is told all that was read until then. */
+  async function read(
+    options: Partial<LogOptions> = {},
+    signal = AbortSignal.timeout(30_000),
+    onRead: (text: string) => void = () => {},
+  ): Promise<string> {
+    let text = "";
+    for await (const chunk of readLog(path, { ...ALL, ...options }, end, signal)) {
+      text += chunk.toString();
+      onRead(text);
+    }
+    return text;
   }
 
   it("puts the pieces of a long line together and leaves out what is torn", async () => {
@@ -91,11 +100,19 @@ describe("log reader", () => {
 
   it("follows through rotations without losing or doubling a line, until the container ends", async () => {
     await writeFile(path, line("start"));
-    const text = read({ follow: true });
+    const signal = AbortSignal.timeout(30_000);
+    const progress = new EventEmitter();
+    let seen = "";
+    const text = read({ follow: true }, signal, (sofar) => {
+      seen = sofar;
+      progress.emit("read");
+    });
     const count = 400;
     for (let number = 0; number < count; number += 1) {
       await appendFile(path, line(`n${number}`));
       if (number % 40 === 39) {
+        // Two files are kept: what is about to become the older one must have been read.
+        while (number > 40 && !seen.includes(`n${number - 40}\n`)) await once(progress, "read", { signal });
         await rename(`${path}.1`, `${path}.2`).catch(() => undefined);
         await rename(path, `${path}.1`);
         await writeFile(path, "");
@@ -106,7 +123,6 @@ describe("log reader", () => {
     const expected = ["start", ...Array.from({ length: count }, (_, number) => `n${number}`)];
     const lines = (await text).trimEnd().split("\n");
     assert.equal(new Set(lines).size, lines.length, "no line twice");
-    // Two files are kept: a reader that is not two rotations behind sees everything.
     assert.deepEqual(lines, expected);
   });
 

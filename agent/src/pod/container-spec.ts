@@ -50,7 +50,6 @@ export function attemptFolders(folders: PodFolders, container: string, attempt: 
     root,
     upper: join(root, "upper"),
     work: join(root, "work"),
-    mountpoint: join(root, "rootfs"),
     terminationLog: join(root, "termination-log"),
     volumes: join(root, "volumes"),
   };
@@ -69,14 +68,14 @@ export function buildContainerSpec(inputs: SpecInputs): ContainerSpec {
   const context = spec.securityContext ?? {};
   const privileged = context.privileged ?? false;
   const paths = attemptFolders(folders, container.name, attempt);
-  const { upper, work, mountpoint } = paths;
+  const { upper, work } = paths;
   const variables = ownVariables(inputs);
   const capabilities = containerCapabilities(context);
   const { resources, ...annotated } = annotatedLimits(want.pod, spec);
   return {
     id: attemptId(container.name, attempt),
     process: processWith(variables, inputs),
-    rootfs: { lower, upper, work, mountpoint, readOnly: context.readOnlyRootFilesystem ?? false },
+    rootfs: { lower, upper, work, readOnly: context.readOnlyRootFilesystem ?? false },
     mounts: containerMounts({ container: spec, volumes, given, imageVolumes: imageVolumes(inputs.image, paths), variables }),
     capabilities,
     noNewPrivileges: !(privileged || context.allowPrivilegeEscalation === true || capabilities.includes("SYS_ADMIN")),

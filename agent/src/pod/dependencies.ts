@@ -41,7 +41,6 @@ export interface PodDependencies {
     | "exec"
     | "pauseContainer"
     | "resumeContainer"
-    | "setContainerCpus"
   >;
   readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "openHostPorts" | "closeHostPorts">;
   readonly hostFiles: Pick<HostFiles, "makeFolder" | "removeTree">;

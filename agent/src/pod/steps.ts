@@ -386,7 +386,6 @@ async function makeAttemptFolders(paths: ReturnType<typeof attemptFolders>, { ho
       // Its mode and owner are what the container sees as its root.
       [basename(paths.upper)]: { type: "folder", mode: 0o755 },
       [basename(paths.work)]: { type: "folder", mode: 0o700 },
-      [basename(paths.mountpoint)]: { type: "folder", mode: 0o700 },
       // Whoever the container runs as may leave its last words.
       [basename(paths.terminationLog)]: { type: "file", mode: 0o666 },
     });

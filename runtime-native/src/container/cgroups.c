@@ -61,7 +61,7 @@ ts_enter_cgroups (struct ts_setup *setup)
     {
       if (i == TS_MAX_CGROUPS)
         return ts_fail (setup->failure, E2BIG, "open cgroup", "%s", dirs[i]);
-      setup->cgroups[i] = open (dirs[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+      setup->cgroups[i] = sys_open (dirs[i], O_PATH | O_DIRECTORY);
       if (setup->cgroups[i] < 0)
         return ts_fail (setup->failure, errno, "open cgroup", "%s", dirs[i]);
       err = join_cgroup (setup->cgroups[i], "", dirs[i], setup->failure);
@@ -75,7 +75,7 @@ ts_set_oom_score (uint32_t value, struct ts_failure *failure)
 {
   char text[16];
   int size = snprintf (text, sizeof text, "%u", (unsigned) value);
-  cleanup_close int fd = open ("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  cleanup_close int fd = sys_open ("/proc/self/oom_score_adj", O_WRONLY);
 
   if (fd < 0 || (write (fd, text, (size_t) size) < 0 && errno != EACCES))
     return ts_fail (failure, errno, "set oom_score_adj", "%s", text);
@@ -165,10 +165,9 @@ has_v2_alone (const struct ts_setup *setup)
 static int
 mount_on (struct ts_setup *setup, int target)
 {
-  const struct ts_option options[] = { { "mode", "755" }, { "size", "64k" }, { NULL, NULL } };
   bool alone = has_v2_alone (setup);
-  cleanup_close int mounted
-      = alone ? ts_clone_mount (setup->cgroups[0], 0, 0) : ts_new_mount ("tmpfs", options, 0, setup->failure);
+  cleanup_close int mounted = alone ? ts_clone_mount (setup->cgroups[0], 0, 0)
+                                    : ts_clone_memory_folder (setup, "cgroup", 0755, MOUNT_ATTR_NOSUID);
   int err;
 
   if (mounted < 0)

@@ -91,13 +91,16 @@ ts_exec_command (char *const *argv, char *const *env, int tools, struct ts_failu
   return ts_fail (failure, error, "exec", "%s", name);
 }
 
+const int ts_ignored_signals[] = { SIGHUP, SIGINT, SIGPIPE, SIGTERM, 0 };
+
+/* What is ignored stays so over execve, and the shim was started with nothing ignored. */
 static void
 reset_signals (void)
 {
   sigset_t none;
 
-  for (int number = 1; number < NSIG; number++)
-    signal (number, SIG_DFL);
+  for (const int *number = ts_ignored_signals; *number; number++)
+    signal (*number, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
 }

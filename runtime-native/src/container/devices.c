@@ -1,4 +1,4 @@
-/* /dev: a file system of its own, so that nothing an image holds there is ever followed. */
+/* /dev: a mount of our own, so that nothing an image holds there is ever followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
@@ -74,7 +74,7 @@ static int
 mount_shm (struct ts_setup *setup)
 {
   const char *shm = setup->spec->shm;
-  cleanup_close int source = open (shm, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  cleanup_close int source = sys_open (shm, O_PATH | O_DIRECTORY);
   cleanup_close int tree
       = source < 0 ? -errno : ts_clone_mount (source, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
@@ -124,7 +124,7 @@ copy_devices (int from, int to, int depth)
 static int
 copy_all_devices (struct ts_setup *setup)
 {
-  int from = open ("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int from = sys_open ("/dev", O_RDONLY | O_DIRECTORY);
   int err = from < 0 ? -errno : copy_devices (from, setup->dev, 0);
 
   return err < 0 ? ts_fail (setup->failure, -err, "copy devices", "/dev") : 0;
@@ -133,10 +133,9 @@ copy_all_devices (struct ts_setup *setup)
 int
 ts_mount_dev (struct ts_setup *setup)
 {
-  const struct ts_option options[] = { { "mode", "755" }, { "size", "64m" }, { NULL, NULL } };
   int err;
 
-  setup->dev = ts_new_mount ("tmpfs", options, MOUNT_ATTR_NOSUID, setup->failure);
+  setup->dev = ts_clone_memory_folder (setup, "dev", 0755, MOUNT_ATTR_NOSUID);
   if (setup->dev < 0)
     return setup->dev;
   err = ts_attach_at (setup->root, "/dev", setup->dev, setup->failure);

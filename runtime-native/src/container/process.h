@@ -15,6 +15,9 @@ enum
   TS_KEPT_COUNT = 2,
 };
 
+/* What the shim ignores, and no container inherits. Ends with 0. */
+extern const int ts_ignored_signals[];
+
 /* Makes stdio[0..2] the process's 0, 1 and 2, the channel TS_CHANNEL_FD and kept[i], unless -1, TS_KEPT_FD + i; closes
    all others. */
 int ts_arrange_descriptors (int channel, const int stdio[3], const int kept[TS_KEPT_COUNT], struct ts_failure *failure);

@@ -21,7 +21,7 @@ enum
 static int
 name_by_descriptor (const char *path, char name[FD_PATH_SIZE])
 {
-  int fd = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int fd = sys_open (path, O_PATH | O_DIRECTORY);
 
   if (fd < 0)
     return -errno;
@@ -100,7 +100,7 @@ mount_by_options (const struct ts_rootfs *rootfs)
     return err;
   if (mount ("overlay", rootfs->mountpoint, "overlay", 0, data) < 0)
     return -errno;
-  root = open (rootfs->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  root = sys_open (rootfs->mountpoint, O_PATH | O_DIRECTORY);
   return root < 0 ? -errno : root;
 }
 

@@ -27,6 +27,7 @@ struct ts_setup
   struct ts_failure *failure;
   int cgroups[TS_MAX_CGROUPS]; /* folders, as many as the spec names */
   int root;                    /* of the container's file system */
+  int memory;                  /* file system for the folders that we make */
   int proc;
   int sys;
   int dev;
@@ -40,6 +41,7 @@ int ts_enter_cgroups (struct ts_setup *setup);
 int ts_set_oom_score (uint32_t value, struct ts_failure *failure);
 int ts_clone_volumes (struct ts_setup *setup);
 int ts_mount_rootfs (struct ts_setup *setup);
+int ts_mount_memory (struct ts_setup *setup);
 int ts_mount_proc (struct ts_setup *setup);
 int ts_mount_sys (struct ts_setup *setup);
 int ts_mount_cgroups (struct ts_setup *setup);
@@ -47,6 +49,10 @@ int ts_mount_dev (struct ts_setup *setup);
 int ts_mask_paths (struct ts_setup *setup);
 int ts_fill_image_volumes (struct ts_setup *setup);
 int ts_attach_volumes (struct ts_setup *setup);
+
+/* Makes a folder in the setup's file system in memory. Returns a mount of it with these attributes, which are not 0, to
+   be attached; or -errno, and fills setup->failure. */
+int ts_clone_memory_folder (struct ts_setup *setup, const char *name, mode_t mode, uint64_t attributes);
 
 /* Makes the mount the process's root; the old one can no longer be reached by path. */
 int ts_change_root (int root, struct ts_failure *failure);

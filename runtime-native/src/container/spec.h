@@ -98,7 +98,7 @@ struct ts_container_spec
   struct ts_rootfs rootfs;
   struct ts_mount *mounts;
   size_t mount_count;
-  char **cgroup_dirs; /* ends with NULL */
+  char **cgroup_dirs; /* the one of v2, or several of v1, that of the memory controller first; ends with NULL */
   const char *shm;    /* folder that becomes /dev/shm */
   bool host_pid;
   bool pod_pid;

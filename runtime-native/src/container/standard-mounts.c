@@ -24,7 +24,7 @@ enum
 static int
 clone_proc (const char *path, struct ts_failure *failure)
 {
-  cleanup_close int source = open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  cleanup_close int source = sys_open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
   int tree = source < 0 ? -errno : ts_clone_mount (source, 0, 0);
 
   return tree < 0 ? ts_fail (failure, -tree, "clone the pod's /proc", "%s", path) : tree;
@@ -119,21 +119,39 @@ open_kernel_path (int mount, const char *path)
   return fd < 0 ? -errno : fd;
 }
 
-/* An empty read-only folder, made once and then cloned. */
-static int
-clone_empty_folder (int *empty, struct ts_failure *failure)
+/* What hides a path: an empty read-only folder, /dev/null. The first of each is made, and the others are its clones. */
+struct covers
 {
-  const struct ts_option options[] = { { "size", "0" }, { "mode", "555" }, { NULL, NULL } };
+  int folder;
+  int file;
+};
 
-  if (*empty >= 0)
-    return ts_clone_mount (*empty, 0, 0);
-  *empty = ts_new_mount ("tmpfs", options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                         failure);
-  return *empty < 0 ? *empty : dup (*empty);
+static int
+make_folder_cover (struct ts_setup *setup)
+{
+  return ts_clone_memory_folder (setup, "empty", 0555,
+                                 MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 static int
-mask (struct ts_setup *setup, int mount, const char *path, int *empty)
+make_file_cover (struct ts_setup *setup)
+{
+  int cover = ts_clone_mount (setup->null, 0, MOUNT_ATTR_RDONLY);
+
+  return cover < 0 ? ts_fail (setup->failure, -cover, "clone", "/dev/null") : cover;
+}
+
+static int
+clone_cover (struct ts_setup *setup, int *first, int (*make) (struct ts_setup *setup))
+{
+  if (*first >= 0)
+    return ts_clone_mount (*first, 0, 0);
+  *first = make (setup);
+  return *first < 0 ? *first : dup (*first);
+}
+
+static int
+mask (struct ts_setup *setup, int mount, const char *path, struct covers *covers)
 {
   cleanup_close int target = open_kernel_path (mount, path);
   cleanup_close int cover = -1;
@@ -143,8 +161,8 @@ mask (struct ts_setup *setup, int mount, const char *path, int *empty)
     return 0;
   if (target < 0 || fstat (target, &found) < 0)
     return ts_fail (setup->failure, target < 0 ? -target : errno, "open path to mask", "%s", path);
-  cover = S_ISDIR (found.st_mode) ? clone_empty_folder (empty, setup->failure)
-                                  : ts_clone_mount (setup->null, 0, MOUNT_ATTR_RDONLY);
+  cover = S_ISDIR (found.st_mode) ? clone_cover (setup, &covers->folder, make_folder_cover)
+                                  : clone_cover (setup, &covers->file, make_file_cover);
   if (cover < 0 || sys_move_mount (cover, target, "") < 0)
     return ts_fail (setup->failure, cover < 0 ? -cover : errno, "mask path", "%s", path);
   return 0;
@@ -167,15 +185,17 @@ make_read_only (struct ts_setup *setup, int mount, const char *path)
 int
 ts_mask_paths (struct ts_setup *setup)
 {
-  cleanup_close int empty = -1;
+  struct covers covers = { -1, -1 };
   int err = 0;
 
   if (setup->spec->security.privileged)
     return 0;
   for (const char *const *path = masked_in_proc; err == 0 && *path; path++)
-    err = mask (setup, setup->proc, *path, &empty);
+    err = mask (setup, setup->proc, *path, &covers);
   for (const char *const *path = masked_in_sys; err == 0 && *path; path++)
-    err = mask (setup, setup->sys, *path, &empty);
+    err = mask (setup, setup->sys, *path, &covers);
+  cleanup_closep (&covers.folder);
+  cleanup_closep (&covers.file);
   for (const char *const *path = read_only_in_proc; err == 0 && *path; path++)
     err = make_read_only (setup, setup->proc, *path);
   return err;

@@ -140,6 +140,7 @@ begin_session (struct ts_setup *setup)
   return ts_begin_session (&setup->spec->process, setup->failure);
 }
 
+/* clang-format off */
 static int (*const steps[]) (struct ts_setup *) = {
   ts_enter_cgroups,
   leave_cgroup_namespace,
@@ -147,6 +148,7 @@ static int (*const steps[]) (struct ts_setup *) = {
   ts_clone_volumes,
   make_mounts_private,
   ts_mount_rootfs,
+  ts_mount_memory,
   ts_mount_proc,
   ts_mount_sys,
   ts_mount_cgroups,
@@ -162,6 +164,7 @@ static int (*const steps[]) (struct ts_setup *) = {
   enter_shared_pids,
   begin_session,
 };
+/* clang-format on */
 
 void
 ts_start_child (const struct ts_container_spec *spec, int channel, const int stdio[3])
@@ -170,6 +173,7 @@ ts_start_child (const struct ts_container_spec *spec, int channel, const int std
   struct ts_setup setup = { .spec = spec,
                             .failure = &failure,
                             .root = -1,
+                            .memory = -1,
                             .proc = -1,
                             .sys = -1,
                             .dev = -1,

@@ -13,6 +13,13 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* musl's own open() sets FD_CLOEXEC by one more call, for kernels that do not know the flag. */
+static inline int
+sys_open (const char *path, int flags)
+{
+  return openat (AT_FDCWD, path, flags | O_CLOEXEC);
+}
+
 static inline int
 sys_openat2 (int dirfd, const char *path, uint64_t flags, uint64_t resolve)
 {

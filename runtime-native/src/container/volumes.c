@@ -41,7 +41,7 @@ fail_source (const struct ts_mount *mount, int error, struct ts_failure *failure
 static int
 open_source (const struct ts_mount *mount, struct ts_failure *failure)
 {
-  cleanup_close int source = open (mount->source, O_PATH | O_CLOEXEC);
+  cleanup_close int source = sys_open (mount->source, O_PATH);
   int fd;
 
   if (source < 0)

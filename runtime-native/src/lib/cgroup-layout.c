@@ -91,6 +91,21 @@ parse_mount_line (char *line, struct cgroup_layout *v1, struct cgroup_layout *v2
   add_hierarchy (v1, controllers, fields[4]);
 }
 
+/* The shim looks there, and only there, for what the kernel killed. */
+static void
+put_memory_first (struct cgroup_layout *layout)
+{
+  for (int i = 0; i < layout->count; i++)
+    if (layout->hierarchies[i].controllers & CONTROLLER_MEMORY)
+      {
+        struct cgroup_hierarchy memory = layout->hierarchies[i];
+
+        layout->hierarchies[i] = layout->hierarchies[0];
+        layout->hierarchies[0] = memory;
+        return;
+      }
+}
+
 int
 parse_cgroup_mounts (const char *mountinfo, struct cgroup_layout *layout)
 {
@@ -106,6 +121,7 @@ parse_cgroup_mounts (const char *mountinfo, struct cgroup_layout *layout)
   free (text);
   if (seen & CONTROLLER_MEMORY)
     {
+      put_memory_first (layout);
       append_bare (layout, &named);
       append_bare (layout, &v2);
       return 0;

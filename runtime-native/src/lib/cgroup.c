@@ -254,9 +254,11 @@ ts_cgroups_open (const char *root, struct ts_cgroups **out, struct ts_result *re
 static bool
 is_needed (const struct cgroup_hierarchy *hierarchy, const struct ts_cgroup_limits *limits)
 {
-  const unsigned rarely = CONTROLLER_IO | CONTROLLER_HUGETLB;
+  const unsigned rarely = CONTROLLER_CPUSET | CONTROLLER_IO | CONTROLLER_HUGETLB;
   unsigned wanted = 0;
 
+  if (limits->cpuset_cpus || limits->cpuset_mems)
+    wanted |= CONTROLLER_CPUSET;
   if (limits->io_count > 0 || limits->io_weight >= 0)
     wanted |= CONTROLLER_IO;
   if (limits->hugepage_count > 0)

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -52,7 +53,8 @@ struct launch
   int netns_fd;
   int task_fds[MAX_HIERARCHIES]; /* "tasks" of each v1 cgroup */
   int task_count;
-  int unified_fd; /* folder of the v2 cgroup, or -1 */
+  int unified_fd;   /* folder of the v2 cgroup, or -1 */
+  uint64_t ignored; /* a bit per signal */
   /* Written by the children. */
   pid_t shim;
   int error;
@@ -115,8 +117,9 @@ open_tasks (struct launch *launch, const struct ts_cgroups *cgroups, int index, 
   return 0;
 }
 
-/* Beside the hierarchies of controllers those in which a service manager knows processes by their cgroup: what is in
-   the caller's cgroup there would end with its service. */
+/* Where the pod has no cgroup of its own, that of all pods: in a hierarchy whose limits it does not use, and in those
+   in which a service manager knows processes by their cgroup. What stayed in the caller's would end with its service,
+   and not keep to what is set for all pods. */
 static int
 open_v1 (struct launch *launch, const struct ts_cgroups *cgroups, uint32_t made, struct ts_result *res)
 {
@@ -124,10 +127,7 @@ open_v1 (struct launch *launch, const struct ts_cgroups *cgroups, uint32_t made,
   int err = 0;
 
   for (int i = 0; err == 0 && i < layout->count + layout->bare_count; i++)
-    if (i >= layout->count)
-      err = open_tasks (launch, cgroups, i, "", res);
-    else if (made >> i & 1)
-      err = open_tasks (launch, cgroups, i, launch->spec->cgroup, res);
+    err = open_tasks (launch, cgroups, i, made >> i & 1 ? launch->spec->cgroup : "", res);
   return err;
 }
 
@@ -242,16 +242,17 @@ give_up (struct launch *launch, const char *step)
   return 127;
 }
 
-/* Ignored signals stay ignored over exec, and Node ignores SIGPIPE. By system call: newer C libraries lock
-   around SIGABRT's action, and the lock's holder may be a thread of the agent. */
+/* By system call: newer C libraries lock around SIGABRT's action, and the lock's holder may be a thread of the agent.
+ */
 static void
-reset_signals (void)
+reset_signals (uint64_t ignored)
 {
   static const uint64_t default_action[4];
   sigset_t none;
 
   for (int number = 1; number < NSIG; number++)
-    syscall (SYS_rt_sigaction, number, default_action, NULL, sizeof (uint64_t));
+    if (ignored >> number & 1)
+      syscall (SYS_rt_sigaction, number, default_action, NULL, sizeof (uint64_t));
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
 }
@@ -270,7 +271,7 @@ run_shim (void *arg)
   if (chdir ("/") < 0)
     return give_up (launch, "change directory");
   umask (022);
-  reset_signals ();
+  reset_signals (launch->ignored);
   syscall (SYS_execveat, spec->program, "", spec->argv, spec->env, AT_EMPTY_PATH);
   return give_up (launch, "exec");
 }
@@ -317,6 +318,31 @@ run_intermediate (void *arg)
 }
 
 /* ---- in the caller ---- */
+
+static uint64_t ignored_signals;
+
+static void
+find_ignored (void)
+{
+  for (int number = 1; number < NSIG; number++)
+    {
+      struct sigaction action;
+
+      if (sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        ignored_signals |= UINT64_C (1) << number;
+    }
+}
+
+/* What is ignored stays so over exec: SIGPIPE by Node's doing, others by that of whoever started the agent. A process
+   of Node can handle a signal later, but not ignore one, so looking once is enough. */
+static uint64_t
+get_ignored (void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+  pthread_once (&once, find_ignored);
+  return ignored_signals;
+}
 
 /* Two stacks, each above a guard. One pair is kept for the next start: mapping and unmapping it each time makes every
    thread of the process forget what it knows of its memory. */
@@ -410,6 +436,7 @@ ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct 
     .agent_fd = -1,
     .netns_fd = -1,
     .unified_fd = -1,
+    .ignored = get_ignored (),
     .shim = -1,
   };
   int ends[2];

@@ -73,11 +73,15 @@ remove_folder (struct removal *removal, int dirfd, const char *name, int depth)
 }
 
 static int
-remove_any (struct removal *removal, int dirfd, const char *name, int depth)
+remove_any (struct removal *removal, int dirfd, const struct dirent *entry, int depth)
 {
+  const char *name = entry->d_name;
+
   if (*removal->budget == 0)
     return -EAGAIN;
   --*removal->budget;
+  if (entry->d_type == DT_DIR)
+    return remove_folder (removal, dirfd, name, depth);
   if (unlinkat (dirfd, name, 0) == 0 || errno == ENOENT)
     return 0;
   /* EISDIR is Linux' answer, EPERM POSIX'. */
@@ -100,7 +104,7 @@ empty_folder (struct removal *removal, DIR *dir, int depth, bool *found)
       if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
         continue;
       *found = true;
-      err = remove_any (removal, dirfd (dir), entry->d_name, depth);
+      err = remove_any (removal, dirfd (dir), entry, depth);
       if (err < 0)
         return err;
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "container/syscalls.h"
 #include "lib/cleanup.h"
 #include "shim/shim.h"
 
@@ -21,7 +22,7 @@ read_file (const char *dir, const char *name, char *text, size_t size)
 
   if (snprintf (path, sizeof path, "%s/%s", dir, name) >= (int) sizeof path)
     return -ENAMETOOLONG;
-  fd = open (path, O_RDONLY | O_CLOEXEC);
+  fd = sys_open (path, O_RDONLY);
   if (fd < 0)
     return -errno;
   used = read (fd, text, size - 1);
@@ -49,14 +50,13 @@ parse_oom_kills (const char *text)
 bool
 ts_was_oom_killed (char *const *cgroup_dirs)
 {
+  const char *memory = cgroup_dirs[0];
   char text[512];
 
-  for (char *const *dir = cgroup_dirs; *dir; dir++)
-    if ((read_file (*dir, "memory.events", text, sizeof text) > 0
-         || read_file (*dir, "memory.oom_control", text, sizeof text) > 0)
-        && parse_oom_kills (text) > 0)
-      return true;
-  return false;
+  return memory
+         && (read_file (memory, "memory.events", text, sizeof text) > 0
+             || read_file (memory, "memory.oom_control", text, sizeof text) > 0)
+         && parse_oom_kills (text) > 0;
 }
 
 static bool
@@ -66,7 +66,7 @@ write_kill (const char *dir)
   cleanup_close int fd = -1;
 
   snprintf (path, sizeof path, "%s/cgroup.kill", dir);
-  fd = open (path, O_WRONLY | O_CLOEXEC);
+  fd = sys_open (path, O_WRONLY);
   return fd >= 0 && write (fd, "1", 1) == 1;
 }
 

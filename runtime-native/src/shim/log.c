@@ -15,7 +15,8 @@
 static int
 open_file (struct ts_log *log)
 {
-  cleanup_close int fd = open (log->path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640);
+  const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  cleanup_close int fd = openat (AT_FDCWD, log->path, flags, 0640);
   struct stat found;
 
   if (fd < 0 || fstat (fd, &found) < 0)

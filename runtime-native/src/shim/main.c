@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "container/init.h"
+#include "container/syscalls.h"
 #include "shim/shim.h"
 
 enum
@@ -69,10 +70,10 @@ start (struct ts_shim *shim, const struct ts_sandbox_options *options, struct ts
   shim->id = options->id;
   shim->run_dir = options->run_dir;
   shim->copy_tools = options->copy_tools;
-  shim->run_dirfd = open (options->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  shim->run_dirfd = sys_open (options->run_dir, O_PATH | O_DIRECTORY);
   if (shim->run_dirfd < 0)
     return ts_fail (failure, errno, "open run folder", "%s", options->run_dir);
-  shim->program = open ("/proc/self/exe", O_PATH | O_CLOEXEC);
+  shim->program = sys_open ("/proc/self/exe", O_PATH);
   if (shim->program < 0)
     return ts_fail_step (failure, errno, "open own program");
   shim->epoll = epoll_create1 (EPOLL_CLOEXEC);
@@ -119,8 +120,6 @@ main (int argc, char **argv)
       tell (&failure);
       return 1;
     }
-  /* Nobody may be there to hear it any more: the next agent finds the socket. */
-  signal (SIGPIPE, SIG_IGN);
   if (write (AGENT_FD, "R", 1) == 1)
     ts_begin_connection (&shim, AGENT_FD, true);
   else

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "container/process.h"
 #include "shim/shim.h"
 
 uint32_t
@@ -91,10 +92,10 @@ ts_watch_children (struct ts_shim *shim, struct ts_failure *failure)
   sigset_t children;
   int err;
 
-  /* Whoever ends the shim means the pod and uses SIGKILL or SHUTDOWN: a signal to a whole session is not for us. */
-  signal (SIGTERM, SIG_IGN);
-  signal (SIGINT, SIG_IGN);
-  signal (SIGHUP, SIG_IGN);
+  /* Whoever ends the shim means the pod and uses SIGKILL or SHUTDOWN: a signal to a whole session is not for us. Nobody
+     may be there any more to hear what it writes: the next agent finds the socket. */
+  for (const int *number = ts_ignored_signals; *number; number++)
+    signal (*number, SIG_IGN);
   sigemptyset (&children);
   sigaddset (&children, SIGCHLD);
   if (sigprocmask (SIG_BLOCK, &children, NULL) < 0)

@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "container/syscalls.h"
 #include "lib/cleanup.h"
 #include "shim/shim.h"
 
@@ -48,7 +49,7 @@ is_own_sysctl (const char *name, size_t size, const struct ts_sandbox_options *o
 static int
 write_sysctl (const char *path, const char *value, struct ts_failure *failure)
 {
-  cleanup_close int fd = open (path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  cleanup_close int fd = sys_open (path, O_WRONLY | O_NOFOLLOW);
   struct statfs fs;
 
   if (fd < 0 || fstatfs (fd, &fs) < 0)
@@ -103,7 +104,7 @@ mount_shm (struct ts_shim *shim, const struct ts_sandbox_options *options, struc
 static int
 become_parent (struct ts_failure *failure)
 {
-  cleanup_close int oom = open ("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  cleanup_close int oom = sys_open ("/proc/self/oom_score_adj", O_WRONLY);
 
   /* Lost with us would be the whole pod. Not every node may lower it. */
   if (oom >= 0 && write (oom, "-998", 4) < 0 && errno != EACCES)

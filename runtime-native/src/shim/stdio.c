@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "container/syscalls.h"
 #include "lib/cleanup.h"
 #include "shim/shim.h"
 
@@ -22,7 +23,7 @@ ts_open_stdio (struct ts_stdio *stdio, const struct ts_process *process, bool st
   *stdio = (struct ts_stdio){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
   if (stdin_open && !process->terminal)
     err = open_pipe (stdio->in, process);
-  else if ((stdio->in[0] = open ("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+  else if ((stdio->in[0] = sys_open ("/dev/null", O_RDWR)) < 0)
     err = -errno;
   if (err == 0 && !process->terminal)
     err = open_pipe (stdio->out, process);

@@ -25,9 +25,9 @@ test_v1_wins_over_an_empty_v2 (void)
   CHECK (parse_cgroup_mounts (v1_mounts, &layout) == 0);
   CHECK (!layout.unified);
   CHECK (layout.count == 3);
-  CHECK_TEXT (layout.hierarchies[0].mount, "/sys/fs/cgroup/cpu,cpuacct");
-  CHECK (layout.hierarchies[0].controllers == (CONTROLLER_CPU | CONTROLLER_CPUACCT));
-  CHECK_TEXT (layout.hierarchies[1].mount, "/sys/fs/cgroup/memory");
+  CHECK_TEXT (layout.hierarchies[0].mount, "/sys/fs/cgroup/memory");
+  CHECK_TEXT (layout.hierarchies[1].mount, "/sys/fs/cgroup/cpu,cpuacct");
+  CHECK (layout.hierarchies[1].controllers == (CONTROLLER_CPU | CONTROLLER_CPUACCT));
   CHECK_TEXT (layout.hierarchies[2].mount, "/sys/fs/cgroup/pids");
   CHECK (layout.bare_count == 2);
   CHECK_TEXT (layout.hierarchies[3].mount, "/sys/fs/cgroup/systemd");

@@ -9,7 +9,7 @@ runtimeContract("the fake", async () => {
     container: async (id, argv): Promise<ContainerSpec> => ({
       id,
       process: { ...PROCESS, argv },
-      rootfs: { lower: [], upper: "", work: "", mountpoint: "", readOnly: false },
+      rootfs: { lower: [], upper: "", work: "", readOnly: false },
       mounts: [],
       capabilities: [],
       noNewPrivileges: true,

@@ -114,8 +114,8 @@ export class FakeRuntime implements Runtime {
     if (command.startsWith("/no/such")) {
       throw new RuntimeError("CommandNotFound", `exec ${command}: no such file or directory`, { step: "exec", errno: 2 });
     }
-    const { upper, work, mountpoint } = spec.rootfs;
-    for (const folder of [upper, work, mountpoint, dirname(spec.log.path), ...spec.mounts.map((mount) => mount.source)]) {
+    const { upper, work } = spec.rootfs;
+    for (const folder of [upper, work, dirname(spec.log.path), ...spec.mounts.map((mount) => mount.source)]) {
       if (folder.startsWith("/") && !existsSync(folder)) {
         throw new RuntimeError("Internal", `mount: ${folder} does not exist`, { step: "mount", errno: 2 });
       }
@@ -146,12 +146,6 @@ export class FakeRuntime implements Runtime {
   async resumeContainer(sandboxId: string, container: string): Promise<void> {
     await Promise.resolve();
     this.#setPaused(sandboxId, container, false);
-  }
-
-  async setContainerCpus(sandboxId: string, container: string, cpus: string): Promise<void> {
-    await Promise.resolve();
-    const found = this.#sandbox(sandboxId).containers.get(container);
-    if (found?.state.phase === "running") found.spec = { ...found.spec, resources: { ...found.spec.resources, cpusetCpus: cpus } };
   }
 
   async removeContainer(sandboxId: string, container: string): Promise<void> {

@@ -30,12 +30,12 @@ runtimeContract("the native one", async () => {
     },
     container: async (id, argv) => {
       const root = join(folder, "containers", id);
-      const [upper, work, mountpoint] = [join(root, "upper"), join(root, "work"), join(root, "rootfs")];
-      for (const path of [upper, work, mountpoint]) await mkdir(path, { recursive: true });
+      const [upper, work] = [join(root, "upper"), join(root, "work")];
+      for (const path of [upper, work]) await mkdir(path, { recursive: true });
       return {
         id,
         process: { ...PROCESS, argv },
-        rootfs: { lower, upper, work, mountpoint, readOnly: false },
+        rootfs: { lower, upper, work, readOnly: false },
         mounts: [],
         capabilities: containerCapabilities({}),
         noNewPrivileges: true,
