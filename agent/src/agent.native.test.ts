@@ -90,7 +90,7 @@ function suite(): void {
   it("runs a pod to Running, runs a command in it, shows its log and leaves nothing", async () => {
     await run("web", { containers: [container("main", "echo hello; echo sorry >&2; exec sleep 1000")] });
     const kinds = new Set((await node.inventory()).filter((item) => item.podUid === "uid-web").map((item) => item.kind));
-    for (const kind of ["sandbox", "shim", "process", "cgroup", "netns", "link", "address", "folder"] as const) {
+    for (const kind of ["sandbox", "shim", "process", "cgroup", "link", "address", "folder"] as const) {
       assert.ok(kinds.has(kind), `the inventory shows the pod's ${kind}`);
     }
     const { stdout, exit } = await exec("web", "sh", "-c", "hostname; cat /etc/hosts; ip -4 address show eth0; exit 5");

@@ -14,7 +14,7 @@ export async function cleanNode(settings: CleanSettings): Promise<void> {
     const files = new NativeHostFiles({ library });
     const network = new NativeNodeNetwork({ library, runDir, poolSize: 0 });
     await library.killCgroup("");
-    // Handles of network namespaces are mounts: with them and the processes gone, the kernel drops namespaces and devices.
+    // With the processes gone, the kernel drops network namespaces and devices; agents of earlier versions held them by mounts as well.
     for (const folder of [runDir, dataDir]) await files.unmountBelow(folder);
     await network.removeNode();
     await library.removeCgroup("");

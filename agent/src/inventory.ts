@@ -7,7 +7,7 @@ import type { InventorySettings } from "./settings.ts";
 
 /** Something of a pod that the kernel or the disk holds. */
 export interface InventoryItem {
-  readonly kind: "sandbox" | "shim" | "process" | "cgroup" | "netns" | "link" | "mount" | "address" | "hostPort" | "folder";
+  readonly kind: "sandbox" | "shim" | "process" | "cgroup" | "link" | "mount" | "address" | "hostPort" | "folder";
   readonly name: string;
   /** The pod that it belongs to; empty when nothing says whose it is. */
   readonly podUid: string;
@@ -29,10 +29,9 @@ export async function takeInventory(settings: InventorySettings): Promise<Invent
   const library = new NativeLibrary({ nativeDir, cgroupRoot });
   const network = new NativeNodeNetwork({ library, runDir });
   const paths = dataPaths(dataDir);
-  const [sandboxes, cgroups, netns, links, hostPorts, processes, mounts, addresses, folders] = await Promise.all([
+  const [sandboxes, cgroups, links, hostPorts, processes, mounts, addresses, folders] = await Promise.all([
     names(sandboxesFolder(runDir)),
     library.listCgroups(),
-    network.listNetns(),
     network.listPodLinks(),
     network.listHostPorts(),
     podProcesses(cgroupRoot),
@@ -46,7 +45,6 @@ export async function takeInventory(settings: InventorySettings): Promise<Invent
       const uid = POD_CGROUP.exec(name)?.[1];
       return uid === undefined ? [] : [item("cgroup", name, uid)];
     }),
-    ...netns.map((uid) => item("netns", uid, uid)),
     // What the pool keeps ready belongs to no pod and is no leak.
     ...links.flatMap(({ link, id }) => (id === undefined ? [] : [item("link", link, id)])),
     ...hostPorts.flatMap(({ id, ports }) => ports.map((port) => item("hostPort", formatHostPort(port), id))),

@@ -56,7 +56,7 @@ export interface InventorySettings {
 }
 
 const DATA_DIR = new Option("--data-dir <folder>", "what must outlive the agent: pods, images, addresses").default("/var/lib/tessera");
-const RUN_DIR = new Option("--run-dir <folder>", "what a reboot may take: sockets and network namespaces").default("/run/tessera");
+const RUN_DIR = new Option("--run-dir <folder>", "what a reboot may take: sockets, and how containers ended").default("/run/tessera");
 const CGROUP_ROOT = new Option("--cgroup-root <name>", "cgroup that holds those of all pods").default("tessera");
 
 const NODE_NAME = new Option("--node-name <name>", "metadata.name of this node's Node object").default(hostname());

@@ -38,8 +38,8 @@ describe("the doctor", () => {
 
   it("takes what belongs to no pod of that node for a stranger", () => {
     const items = [
-      { kind: "netns", name: "a", podUid: "here" },
-      { kind: "netns", name: "b", podUid: "elsewhere" },
+      { kind: "cgroup", name: "a", podUid: "here" },
+      { kind: "cgroup", name: "b", podUid: "elsewhere" },
       { kind: "mount", name: "c", podUid: "gone" },
       { kind: "link", name: "d", podUid: "" },
     ];

@@ -8,7 +8,7 @@ import type { DevSettings } from "./settings.ts";
 
 /** Something of a pod that the kernel or the disk of a node holds. */
 export interface InventoryItem {
-  /** "shim", "process", "netns", "link", "mount", "cgroup", "address", "folder", ... */
+  /** "shim", "process", "link", "mount", "cgroup", "address", "folder", ... */
   readonly kind: string;
   /** Its name, path or number. */
   readonly name: string;

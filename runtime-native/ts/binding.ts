@@ -97,7 +97,6 @@ export function declareStructs() {
     }),
     ts_peer: koffi.struct({ network: "uint32_t", prefix: "uint32_t", node_address: "uint32_t" }),
     ts_netns_assignment: koffi.struct({
-      path: text,
       link: text,
       id: text,
       address: text,
@@ -168,9 +167,7 @@ export class Binding {
   readonly networkRemoveNode: Call<[bridge: string, vxlan: string]>;
   readonly networkListPodLinks: Call<[out: Uint8Array, size: number]>;
   readonly netnsPrepare: Call<[bridge: string, link: string, mtu: number, control: [number]]>;
-  readonly netnsAssign: Call<[assignment: object]>;
-  readonly netnsCheck: Call<[path: string, address: string, ready: [number]]>;
-  readonly netnsRelease: Call<[path: string]>;
+  readonly netnsAssign: Call<[assignment: object, netns: [number]]>;
   readonly nftRun: Call<[commands: string]>;
   readonly memoryTrim: Call<[]>;
   readonly memoryReleaseProgram: Call<[]>;
@@ -227,9 +224,7 @@ export class Binding {
     this.networkRemoveNode = this.#call("ts_network_remove_node", [text, text]);
     this.networkListPodLinks = this.#call("ts_network_list_pod_links", [bytes, "uint32_t"]);
     this.netnsPrepare = this.#call("ts_netns_prepare", [text, text, "int32_t", out("int32_t")]);
-    this.netnsAssign = this.#call("ts_netns_assign", [koffi.pointer(structs.ts_netns_assignment)]);
-    this.netnsCheck = this.#call("ts_netns_check", [text, text, out("int32_t")]);
-    this.netnsRelease = this.#call("ts_netns_release", [text]);
+    this.netnsAssign = this.#call("ts_netns_assign", [koffi.pointer(structs.ts_netns_assignment), out("int32_t")]);
     this.nftRun = this.#call("ts_nft_run", [text]);
     this.memoryTrim = this.#call("ts_memory_trim", []);
     this.memoryReleaseProgram = this.#call("ts_memory_release_program", []);

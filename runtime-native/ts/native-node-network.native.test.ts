@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -86,6 +85,13 @@ describe("NativeNodeNetwork", () => {
   /** The ends on the node of what is prepared, or about to be. */
   async function poolLinks(): Promise<string[]> {
     return (await a.agent.call("listPodLinks")).flatMap(({ link, id }) => (id === undefined ? [link] : []));
+  }
+
+  /** How many network namespaces the agent holds. */
+  async function netnsDescriptors(): Promise<number> {
+    const folder = `/proc/${a.agent.pid}/fd`;
+    const targets = await Promise.all((await readdir(folder)).map((fd) => readlink(join(folder, fd)).catch(() => "")));
+    return targets.filter((target) => target.startsWith("net:[")).length;
   }
 
   async function join2(): Promise<void> {
@@ -283,57 +289,61 @@ describe("NativeNodeNetwork", () => {
     });
   });
 
-  test("a killed agent takes its pool with it; its successor finds the pods, and goes on", async () => {
+  test("a killed agent takes with it what nothing runs in; its successor finds the pods, and goes on", async () => {
     await join2();
     const a1 = await pod(a, "a1", 2);
     const b1 = await pod(b, "b1", 2);
-    await serve(a1.path);
+    const server = await serve(a1.path);
+    await pod(a, "empty", 3);
     await until("full pool", async () => (await poolLinks()).length === 2);
+    // As an agent of an earlier version held what was a pod's and what was prepared.
+    const handles = [join(a.runDir, "netns", "a1"), join(a.runDir, "netns-pool", "tsv0"), join(a.runDir, "netns", "half")];
+    for (const [i, handle] of handles.entries()) {
+      await mkdir(dirname(handle), { recursive: true });
+      await writeFile(handle, "");
+      if (i < 2) await run("mount", ["--bind", a1.path, handle]);
+    }
     await a.agent.kill();
     assert.equal(await ask(b1.path, a1.address), b1.address);
-    const links = async () => (await a.netns.ip("-o", "link", "show", "type", "veth")).match(/tsv\w+/g);
-    await until("end of the pool with the agent", async () => (await links())?.length === 1);
+    const links = async () => (await a.netns.ip("-o", "link", "show", "type", "veth")).match(/tsv\w+/g) ?? [];
+    await until("end of all but one with the agent", async () => (await links()).length === 1);
 
     a.start(1);
-    assert.deepEqual(await a.agent.call("listNetns"), ["a1"]);
-    // A crash between making the handle and mounting on it.
-    await writeFile(join(a.runDir, "netns", "half"), "");
-    assert.deepEqual((await a.agent.call("listNetns")).sort(), ["a1", "half"]);
+    assert.deepEqual(
+      (await a.agent.call("listPodLinks")).map(({ id }) => id),
+      ["a1"],
+    );
     await assert.rejects(a.agent.call("createPodNetns", { id: "early", address: "10.64.1.9" }), { message: /network is not set up/ });
-    // An agent of an earlier version held what it had prepared by mounts.
-    const oldPool = join(a.runDir, "netns-pool");
-    await mkdir(oldPool);
-    await writeFile(join(oldPool, "tsv0"), "");
-    await run("mount", ["--bind", a1.path, join(oldPool, "tsv0")]);
     await a.agent.call("ensureNode", a.spec);
-    assert.ok(!existsSync(oldPool));
-    const { ino } = await stat(a1.path);
-    assert.equal((await pod(a, "a1", 2)).path, a1.path);
-    assert.equal((await stat(a1.path)).ino, ino, "a pod's namespace was made anew under it");
-    const half = await pod(a, "half", 4);
-    assert.equal(await ask(half.path, a1.address), half.address);
-    assert.deepEqual((await a.agent.call("listPodLinks")).flatMap(({ id }) => id ?? []).sort(), ["a1", "half"]);
+    assert.deepEqual(await readdir(a.runDir), []);
+    assert.doesNotMatch(await readFile("/proc/self/mountinfo", "utf8"), new RegExp(a.runDir));
+    const next = await pod(a, "next", 4);
+    assert.equal(await ask(next.path, a1.address), next.address);
+    await a.agent.call("releaseNetns", "a1");
+    assert.equal(await ask(next.path, a1.address), next.address);
+    server.kill("SIGKILL");
+    await until("end of the device", async () => !(await a.agent.call("listPodLinks")).some(({ id }) => id === "a1"));
   });
 
-  test("a namespace that is not what it should be is made anew", async () => {
+  test("a pod's second namespace takes the place of its first", async () => {
     await a.agent.call("ensureNode", a.spec);
-    const a1 = await pod(a, "a1", 2);
-    await run("nsenter", [`--net=${a1.path}`, "ip", "address", "flush", "dev", "eth0"]);
-    const { ino } = await stat(a1.path);
-    await pod(a, "a1", 2);
-    assert.notEqual((await stat(a1.path)).ino, ino);
+    const first = await pod(a, "a1", 2);
+    const { ino } = await stat(first.path);
+    const same = await pod(a, "a1", 2);
+    assert.notEqual((await stat(same.path)).ino, ino);
     const moved = await pod(a, "a1", 5);
     await serve(moved.path);
     assert.equal(await ask(a.netns.path, "10.64.1.5"), "10.64.1.1");
+    await until("end of the others", async () => (await a.agent.call("listPodLinks")).filter(({ id }) => id === "a1").length === 1);
   });
 
   test("a released namespace lives as long as its processes, then its device goes", async () => {
     await a.agent.call("ensureNode", a.spec);
     const a1 = await pod(a, "a1", 2);
     const server = await serve(a1.path);
+    await until("nothing but the pod held", async () => (await netnsDescriptors()) === 1);
     await a.agent.call("releaseNetns", "a1");
-    assert.ok(!existsSync(a1.path));
-    assert.deepEqual(await a.agent.call("listNetns"), []);
+    assert.equal(await netnsDescriptors(), 0);
     assert.equal(await ask(a.netns.path, a1.address), "10.64.1.1");
     server.kill("SIGKILL");
     await until("end of the device", async () => (await a.agent.call("listPodLinks")).every(({ id }) => id === undefined));
@@ -351,7 +361,6 @@ describe("NativeNodeNetwork", () => {
     await a.agent.call("ensureNode", a.spec);
     await a.netns.ip("link", "del", "tessera0");
     await assert.rejects(pod(a, "a1", 2), { reason: "Internal", step: "find bridge", message: /tessera0: No such device/ });
-    assert.deepEqual(await a.agent.call("listNetns"), []);
     assert.deepEqual(await a.agent.call("listPodLinks"), []);
     for (const [id, address] of [
       ["../a1", "10.64.1.2"],
@@ -383,14 +392,14 @@ describe("NativeNodeNetwork", () => {
     const start = performance.now();
     const pods = await Promise.all(Array.from({ length: 40 }, (_, i) => pod(a, `p${i}`, 2 + i)));
     t.diagnostic(`forty pods: ${(performance.now() - start).toFixed(0)} ms`);
-    assert.equal((await a.agent.call("listNetns")).length, 41);
+    assert.equal((await a.agent.call("listPodLinks")).filter(({ id }) => id !== undefined).length, 41);
     await serve(pods[39]?.path ?? "");
     assert.equal(await ask(pods[0]?.path ?? "", "10.64.1.41"), "10.64.1.2");
     for (const server of servers.splice(0)) {
       server.kill("SIGKILL");
       await once(server, "exit");
     }
-    for (const id of await a.agent.call("listNetns")) await a.agent.call("releaseNetns", id);
+    for (const { id } of await a.agent.call("listPodLinks")) if (id !== undefined) await a.agent.call("releaseNetns", id);
     await a.agent.call("removeNode");
     await a.agent.call("removeNode");
     await a.agent.call("close");
@@ -399,6 +408,6 @@ describe("NativeNodeNetwork", () => {
     assert.equal(await a.netns.run("nft", "list", "ruleset"), "");
     assert.doesNotMatch(await a.netns.ip("route"), /10\.64/);
     assert.doesNotMatch(await readFile("/proc/self/mountinfo", "utf8"), new RegExp(a.runDir));
-    assert.deepEqual(await readdir(join(a.runDir, "netns")), []);
+    assert.equal(await netnsDescriptors(), 0);
   });
 });

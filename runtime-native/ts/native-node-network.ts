@@ -1,5 +1,5 @@
-import { closeSync } from "node:fs";
-import { mkdir, readdir, rmdir } from "node:fs/promises";
+import { closeSync, existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Binding } from "./binding.ts";
 import { HostPorts } from "./host-ports.ts";
@@ -13,7 +13,7 @@ import { RuntimeError } from "./runtime.ts";
 
 export interface NativeNodeNetworkSettings {
   readonly library: NativeLibrary;
-  /** Namespaces are held in "netns" below it. In the node's own mount namespace, or they end with the agent. */
+  /** Where earlier versions held namespaces by mounts, in "netns" and "netns-pool". */
   readonly runDir: string;
   /** How many namespaces are prepared ahead; 0: none; 4 when absent. */
   readonly poolSize?: number;
@@ -38,9 +38,9 @@ interface NodeState {
 /** `NodeNetwork` by rtnetlink and nf_tables, in the network namespace that the agent runs in. */
 export class NativeNodeNetwork implements NodeNetwork {
   readonly #binding: Binding;
-  readonly #folder: string;
-  /** Where earlier versions held what they had prepared. */
-  readonly #oldPool: string;
+  readonly #runDir: string;
+  /** By pod, a descriptor of its namespace: what holds it while no process is in it. */
+  readonly #held = new Map<string, number>();
   readonly #pool: NetnsPool;
   readonly #hostPorts: HostPorts;
   /** What concerns the node as a whole happens one after the other. */
@@ -50,9 +50,8 @@ export class NativeNodeNetwork implements NodeNetwork {
 
   constructor({ library, runDir, poolSize = 4 }: NativeNodeNetworkSettings) {
     this.#binding = library.binding;
-    this.#folder = join(runDir, "netns");
+    this.#runDir = runDir;
     this.#hostPorts = new HostPorts({ binding: library.binding, bridge });
-    this.#oldPool = join(runDir, "netns-pool");
     this.#pool = new NetnsPool({ binding: library.binding, size: poolSize });
   }
 
@@ -83,11 +82,10 @@ export class NativeNodeNetwork implements NodeNetwork {
       );
       await this.#binding.nftRun(packetRules(clusterCidr, podCidr));
       await this.#hostPorts.restore();
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       this.#node = { podCidr, gateway, mtu: mtu[0] };
       // A VXLAN device that was made anew has lost them.
       if (this.#peers) await this.#applyPeers(this.#node, this.#peers);
-      await this.#dropOldPool();
+      await this.#dropOldHandles();
       await this.#pool.open({ bridge, mtu: mtu[0] });
     });
   }
@@ -101,12 +99,13 @@ export class NativeNodeNetwork implements NodeNetwork {
 
   async createPodNetns(spec: PodNetworkSpec): Promise<{ readonly path: string }> {
     const node = this.#needNode("create network namespace");
-    const path = this.#handleOf(spec.id);
+    checkId(spec.id);
     if (!contains(node.podCidr, parseAddress(spec.address)))
       throw invalid(`${spec.address} is not of this node's ${formatCidr(node.podCidr)}`);
+    this.#letGo(spec.id);
     const prepared = await this.#pool.take({ bridge, mtu: node.mtu });
+    const netns: [number] = [-1];
     const assignment = {
-      path,
       link: prepared.link,
       id: spec.id,
       address: spec.address,
@@ -115,33 +114,17 @@ export class NativeNodeNetwork implements NodeNetwork {
       has_host_ports: spec.hasHostPorts ? 1 : 0,
     };
     try {
-      await this.#assign(assignment);
+      await this.#binding.netnsAssign(assignment, netns);
     } finally {
-      // What has the pod's handle by now stays; anything else ends with this.
+      // After a failure nothing else holds the namespace, and it ends.
       closeSync(prepared.control);
     }
-    return { path };
-  }
-
-  /** What an earlier call made is kept, and the prepared one let go; what is half made, or an earlier pod's with this id, gives way. */
-  async #assign(assignment: { readonly path: string; readonly address: string }): Promise<void> {
-    try {
-      await this.#binding.netnsAssign(assignment);
-    } catch (error) {
-      if (!(error instanceof RuntimeError) || error.step !== "make handle of network namespace" || error.reason !== "AlreadyExists")
-        throw error;
-      if (await this.#isReady(assignment.path, assignment.address)) return;
-      await this.#binding.netnsRelease(assignment.path);
-      await this.#binding.netnsAssign(assignment);
-    }
+    this.#held.set(spec.id, netns[0]);
+    return { path: `/proc/${process.pid}/fd/${netns[0]}` };
   }
 
   async releaseNetns(id: string): Promise<void> {
-    await this.#binding.netnsRelease(this.#handleOf(id));
-  }
-
-  async listNetns(): Promise<string[]> {
-    return await namesIn(this.#folder);
+    this.#letGo(id);
   }
 
   /** The node's ends of pod devices, with the pod each was made for; undefined for those of the pool. */
@@ -184,6 +167,7 @@ export class NativeNodeNetwork implements NodeNetwork {
     await this.#changes.run(async () => {
       this.#hostPorts.letGo();
       await this.#pool.close();
+      for (const id of [...this.#held.keys()]) this.#letGo(id);
     });
   }
 
@@ -198,22 +182,21 @@ export class NativeNodeNetwork implements NodeNetwork {
     await this.#binding.networkSetPeers(vxlan, node.gateway, wanted, wanted.length);
   }
 
-  async #dropOldPool(): Promise<void> {
-    for (const name of await namesIn(this.#oldPool)) await this.#binding.netnsRelease(join(this.#oldPool, name));
-    await rmdir(this.#oldPool).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-    });
+  #letGo(id: string): void {
+    const netns = this.#held.get(id);
+    if (netns === undefined) return;
+    this.#held.delete(id);
+    closeSync(netns);
   }
 
-  async #isReady(path: string, address: string): Promise<boolean> {
-    const ready: [number] = [0];
-    await this.#binding.netnsCheck(path, address, ready);
-    return ready[0] === 1;
-  }
-
-  #handleOf(id: string): string {
-    checkId(id);
-    return join(this.#folder, id);
+  /** Pods that run need none: their namespaces are held by what is in them. */
+  async #dropOldHandles(): Promise<void> {
+    for (const name of ["netns", "netns-pool"]) {
+      const folder = join(this.#runDir, name);
+      if (!existsSync(folder)) continue;
+      await this.#binding.unmountBelow(folder);
+      await rm(folder, { recursive: true });
+    }
   }
 
   #needNode(step: string): NodeState {
@@ -271,15 +254,6 @@ function macOf(use: number, address: number): string {
   return [0x0a, use, address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join(":");
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
 }
 
 function checkId(id: string): void {

@@ -80,14 +80,13 @@ export interface NodeNetwork {
   /** Routes, neighbours and forwarding entries for exactly these peers. Idempotent. */
   setPeers(peers: readonly PeerNode[]): Promise<void>;
   /**
-   * A network namespace with lo and eth0 up, the address, a default route over the bridge; returns the path it is
-   * held by until `releaseNetns`. May come from a pool of prepared ones.
+   * A network namespace with lo and eth0 up, the address, a default route over the bridge; returns the path by which it is entered. This
+   * process holds it until `releaseNetns`, or until it ends itself: then only what runs in the namespace keeps it. May come from a pool of
+   * prepared ones. An earlier one of the pod is let go.
    */
   createPodNetns(spec: PodNetworkSpec): Promise<{ readonly path: string }>;
-  /** Drops the handle; the namespace (and its veth) lives as long as processes are in it. Right when it never existed. */
+  /** Lets it go: the namespace (and its veth) lives as long as processes are in it. Right when it never existed. */
   releaseNetns(id: string): Promise<void>;
-  /** The ids whose handles still exist, for clean-up after a crash. */
-  listNetns(): Promise<string[]>;
   /**
    * Leads what comes to these ports of the node, and no others, to the pod, and keeps the ports from everybody else on the node for as long
    * as this process lives. Throws HostPortTaken; then what was open stays open. Idempotent: to be called again by the next process.

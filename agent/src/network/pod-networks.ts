@@ -34,7 +34,7 @@ const LONGEST_RETRY_MS = 30_000;
  * hands out pod networks once it is there.
  */
 export class PodNetworks
-  implements Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "listNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts">
+  implements Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts">
 {
   readonly #deps: PodNetworksDependencies;
   #wanted: NodeNetworkSpec | undefined;
@@ -95,10 +95,6 @@ export class PodNetworks
 
   releaseNetns(id: string): Promise<void> {
     return this.#deps.network.releaseNetns(id);
-  }
-
-  listNetns(): Promise<string[]> {
-    return this.#deps.network.listNetns();
   }
 
   async stop(): Promise<void> {

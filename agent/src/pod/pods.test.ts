@@ -531,7 +531,8 @@ describe("pods on a node", () => {
 
   it("removes what no record owns when it starts", async () => {
     await pods.stop();
-    node.network.netns.set("uid-ghost", "10.64.1.77");
+    const ports = [{ protocol: "TCP", address: "0.0.0.0", port: 8080, podPort: 80 }] as const;
+    node.network.hostPorts.set("uid-ghost", { id: "uid-ghost", address: "10.64.1.77", ports });
     pods = await node.agent();
     assert.deepEqual(await node.leftovers(), []);
   });

@@ -17,10 +17,7 @@ import { PodWorker } from "./worker.ts";
 
 export interface PodsDependencies extends PodDependencies {
   readonly runtime: Runtime;
-  readonly network: Pick<
-    NodeNetwork,
-    "createPodNetns" | "releaseNetns" | "listNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts"
-  >;
+  readonly network: Pick<NodeNetwork, "createPodNetns" | "releaseNetns" | "openHostPorts" | "closeHostPorts" | "listHostPorts">;
   readonly hostFiles: HostFiles;
   readonly images: ImageStore & ImagePuller;
   readonly addresses: AddressPool;
@@ -202,9 +199,6 @@ export class Pods {
       await remove().catch((error: unknown) => log.error({ what, pod: id, err: error }, "could not remove it"));
     };
     for (const { id } of sandboxes) if (!owners.has(id)) await attempt("sandbox", id, () => runtime.removeSandbox(id));
-    for (const id of await network.listNetns()) {
-      if (!owners.has(id)) await attempt("network namespace", id, () => network.releaseNetns(id));
-    }
     for (const { id, address } of await network.listHostPorts()) {
       if (!owners.has(id)) await attempt("host ports", id, () => network.closeHostPorts(id, address));
     }

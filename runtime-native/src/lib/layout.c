@@ -120,7 +120,6 @@ static const struct
   FIELD (ts_peer, prefix),
   FIELD (ts_peer, node_address),
   STRUCT (ts_netns_assignment),
-  FIELD (ts_netns_assignment, path),
   FIELD (ts_netns_assignment, link),
   FIELD (ts_netns_assignment, id),
   FIELD (ts_netns_assignment, address),

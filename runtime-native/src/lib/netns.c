@@ -1,16 +1,13 @@
 /* Network namespaces of pods. What is to be done in one goes through a netlink socket that was opened there, which
-   anybody may use; the threads that open those are elsewhere only so long. */
+   anybody may use; the thread that opens it is elsewhere only so long. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "lib/cleanup.h"
 #include "lib/link.h"
@@ -18,7 +15,6 @@
 #include "lib/result.h"
 #include "lib/route.h"
 #include "lib/sysctl.h"
-#include "lib/thread.h"
 
 /* Inherited by eth0, which is made after them. */
 static const struct sysctl pod_sysctls[] = {
@@ -31,8 +27,6 @@ static const struct sysctl pod_sysctls[] = {
   { NULL, NULL },
 };
 
-/* ---- holding ---- */
-
 /* The namespace that a socket is in: a descriptor, or -errno. */
 static int
 netns_of (const struct netlink *netlink)
@@ -40,46 +34,6 @@ netns_of (const struct netlink *netlink)
   int fd = ioctl (netlink->fd, SIOCGSKNS);
 
   return fd < 0 ? -errno : fd;
-}
-
-static int
-open_netns (const char *path)
-{
-  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-
-  return fd < 0 ? -errno : fd;
-}
-
-static int
-make_handle (const char *path, struct ts_result *res)
-{
-  cleanup_close int fd = open (path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-  return fd < 0 ? ts_fail (res, errno, "make handle of network namespace", "%s", path) : 0;
-}
-
-/* Holds the namespace that the socket is in at an empty file. */
-static int
-mount_netns (const struct netlink *inside, const char *path)
-{
-  cleanup_close int fd = netns_of (inside);
-  char source[sizeof "/proc/self/fd/" + 11];
-
-  if (fd < 0)
-    return fd;
-  snprintf (source, sizeof source, "/proc/self/fd/%d", fd);
-  return mount (source, path, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
-}
-
-int
-ts_netns_release (const char *path, struct ts_result *res)
-{
-  /* Not mounted on, after a crash in between: EINVAL. */
-  if (umount2 (path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
-    return ts_fail (res, errno, "release network namespace", "%s", path);
-  if (unlink (path) < 0 && errno != ENOENT)
-    return ts_fail (res, errno, "remove handle of network namespace", "%s", path);
-  return 0;
 }
 
 /* ---- prepare ---- */
@@ -271,106 +225,24 @@ give_address (struct netlink *inside, const struct ts_netns_assignment *assignme
 }
 
 int
-ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res)
+ts_netns_assign (const struct ts_netns_assignment *assignment, int32_t *netns, struct ts_result *res)
 {
+  cleanup_close int fd = -1;
   struct netlink inside; /* the caller's */
   struct in_addr address, gateway;
-  struct ts_result ignored;
-  int err = netlink_use (&inside, assignment->control);
+  int err;
 
-  if (err < 0)
-    return ts_fail (res, -err, "use netlink socket", "of %s", assignment->link);
   if (inet_pton (AF_INET, assignment->address, &address) != 1
       || inet_pton (AF_INET, assignment->gateway, &gateway) != 1)
     return ts_fail (res, EINVAL, "parse address", "\"%s\", \"%s\"", assignment->address, assignment->gateway);
-  /* First: what is there already must not be touched. */
-  err = make_handle (assignment->path, res);
+  err = netlink_use (&inside, assignment->control);
   if (err < 0)
-    return err;
+    return ts_fail (res, -err, "use netlink socket", "of %s", assignment->link);
+  fd = netns_of (&inside);
+  if (fd < 0)
+    return ts_fail (res, -fd, "open network namespace", "of %s", assignment->link);
   err = give_address (&inside, assignment, address.s_addr, gateway.s_addr, res);
   if (err == 0)
-    {
-      err = mount_netns (&inside, assignment->path);
-      if (err < 0)
-        ts_fail (res, -err, "hold network namespace", "%s", assignment->path);
-    }
-  if (err < 0)
-    ts_netns_release (assignment->path, &ignored);
+    *netns = steal_fd (&fd);
   return err;
-}
-
-/* ---- check ---- */
-
-struct entry
-{
-  int netns_fd;
-  struct netlink *netlink; /* opened in it */
-};
-
-static int
-enter_netns (void *arg)
-{
-  struct entry *entry = arg;
-
-  if (setns (entry->netns_fd, CLONE_NEWNET) < 0)
-    return -errno;
-  return netlink_open (entry->netlink);
-}
-
-static int
-open_inside (const char *path, struct netlink *inside)
-{
-  cleanup_close int fd = open_netns (path);
-  struct entry entry = { fd, inside };
-  bool started;
-
-  return fd < 0 ? fd : run_in_thread (enter_netns, &entry, &started);
-}
-
-struct address_check
-{
-  uint32_t address;
-  int link;
-  bool found;
-};
-
-static int
-match_address (const struct ipv4_address *address, void *arg)
-{
-  struct address_check *check = arg;
-
-  if (address->link == check->link && address->address == check->address)
-    check->found = true;
-  return 0;
-}
-
-int
-ts_netns_check (const char *path, const char *address, int32_t *ready, struct ts_result *res)
-{
-  cleanup_netlink struct netlink inside = NETLINK_CLOSED;
-  struct address_check check = { 0 };
-  struct link_state eth0;
-  struct in_addr parsed;
-  int err;
-
-  *ready = 0;
-  if (inet_pton (AF_INET, address, &parsed) != 1)
-    return ts_fail (res, EINVAL, "parse address", "\"%s\"", address);
-  err = open_inside (path, &inside);
-  /* EINVAL: a handle on which nothing is mounted. */
-  if (err == -ENOENT || err == -EINVAL)
-    return 0;
-  if (err < 0)
-    return ts_fail (res, -err, "enter network namespace", "%s", path);
-  err = find_link (&inside, "eth0", &eth0);
-  if (err == -ENODEV)
-    return 0;
-  check.address = parsed.s_addr;
-  check.link = eth0.index;
-  if (err == 0)
-    err = for_each_address (&inside, match_address, &check);
-  if (err < 0)
-    return ts_fail (res, -err, "check network namespace", "%s", path);
-  *ready = check.found && eth0.up;
-  return 0;
 }

@@ -301,7 +301,6 @@ TS_EXPORT int ts_netns_prepare (const char *bridge, const char *link, int32_t mt
 
 struct ts_netns_assignment
 {
-  const char *path;       /* where it is to be held */
   const char *link;       /* its device's end on the node */
   const char *id;         /* whose it is, written down at the device */
   const char *address;    /* of the pod */
@@ -310,13 +309,8 @@ struct ts_netns_assignment
   int32_t has_host_ports; /* ports of the node lead to it */
 };
 
-/* Gives a prepared namespace its address and routes, and holds it at `path`. -EEXIST of the step "make handle of
-   network namespace" when there is something at `path`: then nothing was done. */
-TS_EXPORT int ts_netns_assign (const struct ts_netns_assignment *assignment, struct ts_result *res);
-/* *ready: a namespace is held at `path` whose eth0 is up and has the address. */
-TS_EXPORT int ts_netns_check (const char *path, const char *address, int32_t *ready, struct ts_result *res);
-/* Lets go of what is held at `path`, and removes it. Right when it never existed. */
-TS_EXPORT int ts_netns_release (const char *path, struct ts_result *res);
+/* Gives a prepared namespace its address and routes. *netns is a descriptor of it, by which others enter it. */
+TS_EXPORT int ts_netns_assign (const struct ts_netns_assignment *assignment, int32_t *netns, struct ts_result *res);
 
 /* ---- nft.c ---- */
 

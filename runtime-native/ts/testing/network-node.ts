@@ -1,12 +1,8 @@
-import { execFile } from "node:child_process";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { NodeNetworkSpec, PeerNode } from "../node-network.ts";
 import { NodeProcess, TestNetns } from "./node-process.ts";
 
-const run = promisify(execFile);
 const nativeDir = fileURLToPath(new URL("../../../dist", import.meta.url));
 const clusterCidr = "10.64.0.0/16";
 
@@ -45,9 +41,6 @@ export class NetworkNode {
 
   async remove(): Promise<void> {
     await this.agent.kill();
-    // What a failed test left; a passed one left nothing, which it has checked.
-    const folder = join(this.runDir, "netns");
-    for (const name of await readdir(folder).catch(() => [])) await run("umount", ["-l", join(folder, name)]).catch(() => {});
     await this.netns.remove();
   }
 }

@@ -44,7 +44,6 @@ type Methods = Pick<
   | "setPeers"
   | "createPodNetns"
   | "releaseNetns"
-  | "listNetns"
   | "listPodLinks"
   | "openHostPorts"
   | "closeHostPorts"

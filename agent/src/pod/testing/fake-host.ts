@@ -51,9 +51,6 @@ export class FakeNetwork implements NodeNetwork {
     await Promise.resolve();
     this.netns.delete(id);
   }
-  async listNetns(): Promise<string[]> {
-    return [...this.netns.keys()];
-  }
   async openHostPorts(spec: HostPortsSpec): Promise<void> {
     await Promise.resolve();
     for (const port of spec.ports)
