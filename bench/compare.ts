@@ -97,7 +97,7 @@ async function runProgramOf(main: string, name: string): Promise<Medians | undef
     const [code] = await ended;
     if (code === 0) return medians;
     await removeStaleClusters();
-    await CpuMeter.removeStale();
+    CpuMeter.removeStale();
     return undefined;
   });
 }

@@ -55,7 +55,7 @@ export function declareStructs() {
       program: "int32_t",
       reserved: "int32_t",
     }),
-    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", connection: "int32_t", ready: "int32_t", reserved: "int32_t" }),
+    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", connection: "int32_t" }),
     ts_cgroup_limits: limits,
     ts_io_limit: ioLimit,
     ts_hugepage_limit: hugepageLimit,
@@ -131,7 +131,7 @@ export class Binding {
   readonly #results: Uint8Array[] = [];
 
   readonly openProgram: Call<[path: string, program: [number]]>;
-  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number; ready: number }]>;
+  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number }]>;
   readonly signalProcess: Call<[pid: number, startTime: number, signal: number]>;
   readonly cgroupsOpen: Call<[root: string, out: [Handle | null]]>;
   readonly cgroupsClose: (cgroups: Handle) => void;
@@ -147,6 +147,7 @@ export class Binding {
   readonly sandboxClear: Call<
     [cgroups: Handle, path: string, children: readonly (string | null)[], folder: string, waitMs: number, left: [number]]
   >;
+  readonly cgroupsRemoveEnded: Call<[cgroups: Handle, left: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
   /** Three numbers for each path, as in ts_cgroup_sample: a hundred objects every two seconds would cost more than the reading. */
   readonly cgroupSamples: Call<[cgroups: Handle, paths: string, out: BigInt64Array, count: number]>;
@@ -201,6 +202,7 @@ export class Binding {
     this.cgroupIsFrozen = this.#call("ts_cgroup_is_frozen", [handle, text, out("int32_t")]);
     this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
     this.sandboxClear = this.#call("ts_sandbox_clear", [handle, text, textList, text, "int32_t", out("uint32_t")]);
+    this.cgroupsRemoveEnded = this.#call("ts_cgroups_remove_ended", [handle, out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.cgroupSamples = this.#call("ts_cgroup_samples", [handle, text, koffi.pointer("int64_t"), "uint32_t"]);
     this.seccompDefault = this.#call("ts_seccomp_default", [textList, bytes, koffi.inout(koffi.pointer("uint32_t"))]);

@@ -38,6 +38,7 @@ const library: RuntimeLibrary = {
     killed.push(path);
   },
   listCgroups: async () => [],
+  removeEndedCgroups: async () => 0,
   cgroupSamples: async () => [],
   defaultSeccompFilter: async () => new Uint8Array(8),
   compileSeccompProfile: async () => new Uint8Array(8),

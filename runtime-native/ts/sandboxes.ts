@@ -1,4 +1,6 @@
 import { constants } from "node:os";
+import { join } from "node:path";
+import { EndedCgroups } from "./ended-cgroups.ts";
 import type { HostFiles } from "./host-files.ts";
 import type { NativeLibrary, SpawnedShim } from "./native-library.ts";
 import { type Freezer, recallPaused, resumeAll } from "./pausing.ts";
@@ -19,7 +21,7 @@ export interface SandboxesParts {
   /** Sockets and records of the sandboxes, a folder each: on a file system that a reboot empties (/run/tessera). */
   readonly runDir: string;
   readonly log: RuntimeLog;
-  readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "clearSandbox" | "listCgroups"> & Freezer;
+  readonly library: Pick<NativeLibrary, "killCgroup" | "clearCgroup" | "clearSandbox" | "listCgroups" | "removeEndedCgroups"> & Freezer;
   readonly files: Pick<HostFiles, "unmountBelow" | "removeTree">;
 }
 
@@ -57,12 +59,14 @@ export class Sandboxes {
   readonly #parts: SandboxesParts;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #removals = new Map<string, Promise<void>>();
+  readonly #ended: EndedCgroups;
   readonly #background = new Set<Promise<void>>();
   #listener: (event: RuntimeEvent) => void = () => {};
   #closed = false;
 
   constructor(parts: SandboxesParts) {
     this.#parts = parts;
+    this.#ended = new EndedCgroups(parts);
   }
 
   onEvent(listener: (event: RuntimeEvent) => void): void {
@@ -83,11 +87,11 @@ export class Sandboxes {
 
   /** Where the sandbox has its record, socket and exits. */
   directory(id: string): string {
-    return `${this.#parts.runDir}/${id}`;
+    return join(this.#parts.runDir, id);
   }
 
   socketPath(id: string): string {
-    return `${this.directory(id)}/shim.sock`;
+    return join(this.directory(id), "shim.sock");
   }
 
   /** Throws InvalidArgument for what cannot be a folder's name with a socket in it. */
@@ -154,6 +158,7 @@ export class Sandboxes {
     const events: RuntimeEvent[] = [];
     const found = await Promise.all(names.map((name) => this.#recoverOne(name, events, signal)));
     await this.#removeStrayCgroups();
+    this.#ended.expect();
     setImmediate(() => {
       for (const event of events) this.emit(event);
     });
@@ -164,7 +169,7 @@ export class Sandboxes {
     this.#closed = true;
     for (const sandbox of this.#sandboxes.values()) sandbox.client.close();
     this.#sandboxes.clear();
-    await Promise.all(this.#background);
+    await Promise.all([...this.#background, this.#ended.close()]);
   }
 
   /** Right for every half: each part is taken away whether or not it was ever made, the record last. */
@@ -192,6 +197,7 @@ export class Sandboxes {
       await files.unmountBelow(directory);
       await clear();
     }
+    if (cgroup !== undefined) this.#ended.expect();
   }
 
   /** Asks the shim to end: it reaps its containers, and a v1 cgroup is then free at once. What is left is killed by cgroup. */

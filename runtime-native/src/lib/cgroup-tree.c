@@ -286,7 +286,7 @@ ts_cgroup_kill (struct ts_cgroups *cgroups, const char *path, int32_t wait_ms, u
 /* ---- list and remove ---- */
 
 static int
-append_names (int dirfd, char *out, uint32_t size, uint32_t *used)
+append_names (int dirfd, bool of_root, char *out, uint32_t size, uint32_t *used)
 {
   cleanup_close int again = openat (dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   cleanup_dir DIR *dir = again < 0 ? NULL : fdopendir (again);
@@ -300,6 +300,8 @@ append_names (int dirfd, char *out, uint32_t size, uint32_t *used)
       int length;
 
       if (entry->d_type != DT_DIR || strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
+        continue;
+      if (of_root && is_ended_cgroup (entry->d_name))
         continue;
       length = snprintf (out + *used, size - *used, "%s\n", entry->d_name);
       if (length < 0 || (uint32_t) length >= size - *used)
@@ -326,34 +328,27 @@ ts_cgroup_list (struct ts_cgroups *cgroups, const char *path, char *out, uint32_
       if (fd == -ENOENT)
         continue;
       if (fd >= 0)
-        err = append_names (fd, out, size, &used);
+        err = append_names (fd, *path == '\0', out, size, &used);
       if (err < 0)
         return ts_fail (res, -err, "list cgroup", "%s", path);
     }
   return 0;
 }
 
-/* Removes the cgroup and those below, children first. One that the kernel still holds is counted: a process that ends
-   leaves its cgroup a moment after it was seen to end. */
+static int remove_tree (int parent, const char *name, int depth, uint32_t *busy);
+
 static int
-remove_tree (int parent, const char *name, int depth, uint32_t *busy)
+remove_below (int parent, const char *name, int depth, uint32_t *busy)
 {
-  cleanup_close int fd = -1;
-  cleanup_dir DIR *dir = NULL;
+  cleanup_close int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir (fd);
   struct dirent *entry;
 
-  /* Most have no children. */
-  if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-    return 0;
-  if (errno != EBUSY && errno != ENOTEMPTY)
-    return -errno;
-  if (depth == MAX_DEPTH)
-    return -ELOOP;
-  fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  dir = fd < 0 ? NULL : fdopendir (fd);
   if (!dir)
     return errno == ENOENT || errno == ENODEV ? 0 : -errno;
   steal_fd (&fd);
+  if (depth == MAX_DEPTH)
+    return -ELOOP;
   while ((entry = readdir (dir)))
     {
       int err;
@@ -364,6 +359,24 @@ remove_tree (int parent, const char *name, int depth, uint32_t *busy)
       if (err < 0)
         return err;
     }
+  return 0;
+}
+
+/* Removes the cgroup and those below, children first. One that the kernel still holds is counted: a process that ends
+   leaves its cgroup a moment after it was seen to end. */
+static int
+remove_tree (int parent, const char *name, int depth, uint32_t *busy)
+{
+  int err;
+
+  /* Most have no children. */
+  if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+    return 0;
+  if (errno != EBUSY && errno != ENOTEMPTY)
+    return -errno;
+  err = remove_below (parent, name, depth, busy);
+  if (err < 0)
+    return err;
   if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
     return 0;
   if (errno != EBUSY && errno != ENOTEMPTY)
@@ -372,11 +385,32 @@ remove_tree (int parent, const char *name, int depth, uint32_t *busy)
   return 0;
 }
 
+/* As remove_tree, of a v1 memory cgroup of a pod. */
+static int
+remove_set_aside (struct ts_cgroups *cgroups, int index, const char *path, uint32_t *busy)
+{
+  int err = set_ended_cgroup_aside (cgroups, index, path);
+
+  if (err == -EBUSY)
+    {
+      err = remove_below (cgroups->root_fds[index], path, 0, busy);
+      if (err == 0)
+        err = set_ended_cgroup_aside (cgroups, index, path);
+    }
+  if (err != -EBUSY)
+    return err;
+  (*busy)++;
+  return 0;
+}
+
 static int
 remove_in_hierarchy (struct ts_cgroups *cgroups, int index, const char *path, uint32_t *busy)
 {
+  bool is_v1_memory = !cgroups->layout.unified && (cgroups->layout.hierarchies[index].controllers & CONTROLLER_MEMORY);
   cleanup_close int mount = -1;
 
+  if (is_v1_memory && *path && !strchr (path, '/'))
+    return remove_set_aside (cgroups, index, path, busy);
   if (*path)
     return remove_tree (cgroups->root_fds[index], path, 0, busy);
   mount = open (cgroups->layout.hierarchies[index].mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

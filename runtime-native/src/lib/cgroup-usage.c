@@ -8,9 +8,8 @@
 #include "lib/cgroup.h"
 #include "lib/cleanup.h"
 
-/* The number after "key " at the start of a line, or -1. */
-static int64_t
-value_of_key (const char *text, const char *key)
+int64_t
+cgroup_value_of_key (const char *text, const char *key)
 {
   size_t length = strlen (key);
 
@@ -28,11 +27,11 @@ read_key (int dirfd, const char *file, const char *key)
 {
   char text[8192];
 
-  return read_cgroup_file (dirfd, file, text, sizeof text) < 0 ? -1 : value_of_key (text, key);
+  return read_cgroup_file (dirfd, file, text, sizeof text) < 0 ? -1 : cgroup_value_of_key (text, key);
 }
 
-static int64_t
-read_number (int dirfd, const char *file)
+int64_t
+read_cgroup_number (int dirfd, const char *file)
 {
   char text[64];
 
@@ -45,7 +44,7 @@ read_sample_v2 (int fd, struct ts_cgroup_sample *out, int64_t *memory, int64_t *
   int64_t usec = read_key (fd, "cpu.stat", "usage_usec");
 
   out->cpu_ns = usec < 0 ? -1 : usec * 1000;
-  *memory = read_number (fd, "memory.current");
+  *memory = read_cgroup_number (fd, "memory.current");
   *inactive_file = read_key (fd, "memory.stat", "inactive_file");
 }
 
@@ -53,10 +52,10 @@ static void
 read_sample_v1 (int fd, unsigned controllers, struct ts_cgroup_sample *out, int64_t *memory, int64_t *inactive_file)
 {
   if (controllers & CONTROLLER_CPUACCT)
-    out->cpu_ns = read_number (fd, "cpuacct.usage");
+    out->cpu_ns = read_cgroup_number (fd, "cpuacct.usage");
   if (controllers & CONTROLLER_MEMORY)
     {
-      *memory = read_number (fd, "memory.usage_in_bytes");
+      *memory = read_cgroup_number (fd, "memory.usage_in_bytes");
       *inactive_file = read_key (fd, "memory.stat", "total_inactive_file");
     }
 }
@@ -131,7 +130,7 @@ read_counter (struct ts_cgroups *cgroups, unsigned controller, const char *path,
 
   if (fd < 0)
     return -1;
-  return key ? read_key (fd, file, key) : read_number (fd, file);
+  return key ? read_key (fd, file, key) : read_cgroup_number (fd, file);
 }
 
 int

@@ -73,6 +73,20 @@ int write_cgroup_file (int dirfd, const char *file, const char *text);
 /* Reads a file of the cgroup as text; returns its length or -errno. */
 int read_cgroup_file (int dirfd, const char *file, char *text, size_t size);
 
+/* The number in a file of the cgroup, or -1. */
+int64_t read_cgroup_number (int dirfd, const char *file);
+
+/* The number behind "key " at the start of a line, or -1. */
+int64_t cgroup_value_of_key (const char *text, const char *key);
+
+/* Renames the v1 memory cgroup of a pod that has ended, or whatever is right below the root, so that
+   ts_cgroups_remove_ended finds it. Returns 0, also when there is none, -EBUSY when something still is in it, or
+   -errno. */
+int set_ended_cgroup_aside (struct ts_cgroups *cgroups, int index, const char *path);
+
+/* Whether the child of the root was set aside: it is no pod's any more. */
+bool is_ended_cgroup (const char *name);
+
 /* Sets the limits of an existing cgroup. */
 int apply_cgroup_limits (const struct ts_cgroups *cgroups, const char *path, const struct ts_cgroup_limits *limits,
                          struct ts_result *res);

@@ -87,7 +87,8 @@ TS_EXPORT int ts_cgroup_create (struct ts_cgroups *cgroups, const char *path, co
                                 uint32_t *made, struct ts_result *res);
 /* The folder of the root in each hierarchy, each followed by a newline. */
 TS_EXPORT int ts_cgroup_dirs (struct ts_cgroups *cgroups, char *out, uint32_t size, struct ts_result *res);
-/* Names of the children, each followed by a newline; -ENOBUFS when `size` is too small. */
+/* Names of the children, each followed by a newline, but of those that ended and are set aside; -ENOBUFS when `size` is
+   too small. */
 TS_EXPORT int ts_cgroup_list (struct ts_cgroups *cgroups, const char *path, char *out, uint32_t size,
                               struct ts_result *res);
 /* Pids in the cgroup and below; *count is how many there are, which may be more than `capacity`. */
@@ -106,6 +107,10 @@ TS_EXPORT int ts_cgroup_clear (struct ts_cgroups *cgroups, const char *path, int
    left of the cgroup a round of ts_remove_tree for the sandbox's folder. *left is 0 once both are gone. */
 TS_EXPORT int ts_sandbox_clear (struct ts_cgroups *cgroups, const char *path, const char *const *children,
                                 const char *folder, int32_t wait_ms, uint32_t *left, struct ts_result *res);
+/* v1: memory cgroups of pods, right below the root, are not removed by the calls above but set aside, until what the
+   pod wrote is on the disk. Removes those where it is by now, at the earliest after 5 seconds. *left are to be seen to
+   by a later call. */
+TS_EXPORT int ts_cgroups_remove_ended (struct ts_cgroups *cgroups, uint32_t *left, struct ts_result *res);
 /* Stops or continues all that runs in the cgroup and below. *left is 0 once it is so; the caller repeats it until then.
  */
 TS_EXPORT int ts_cgroup_freeze (struct ts_cgroups *cgroups, const char *path, int32_t freeze, uint32_t *left,
@@ -145,12 +150,9 @@ struct ts_spawned
   int64_t start_time; /* field 22 of /proc/PID/stat: with the pid it names the process for ever */
   int32_t pid;
   int32_t connection; /* a stream socket whose other end is the program's descriptor 3 */
-  int32_t ready;      /* 1: it said so there, which was read; 0: that, or something else, is still to come */
-  int32_t reserved;
 };
 
-/* Waits for the shim to be ready, but not for long: there are few worker threads. A failure of the step "make sandbox's
- * folder" has left nothing, and EEXIST there touched nothing. */
+/* A failure of the step "make sandbox's folder" has left nothing, and EEXIST there touched nothing. */
 TS_EXPORT int ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res);
 
 /* Signals the process that has this pid and start time; -ESRCH when it is gone or the pid was reused. */
