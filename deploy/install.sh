@@ -558,7 +558,9 @@ uninstall() {
   rm -f /usr/bin/tsctl
   rm -rf "$lib"
   report_leftovers
-  say "nothing of Tessera is left on this machine"
+  kept=''
+  for folder in "$control_data" "$node_data" "$etc"; do [ ! -e "$folder" ] || kept="$kept $folder"; done
+  say "nothing of Tessera is left on this machine${kept:+ but what it keeps:$kept}"
 }
 
 # What pods left in the kernel, whatever state they are in.

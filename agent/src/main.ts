@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { destination, pino } from "pino";
 import { cleanNode } from "./clean.ts";
 import { joinCluster } from "./credentials/join.ts";
+import { CredentialsFolder } from "./credentials/node-credentials.ts";
 import { printInventory } from "./inventory.ts";
 import { serve } from "./serve.ts";
 import {
@@ -30,8 +31,10 @@ for (const option of JOIN_OPTIONS) joinCommand.addOption(option);
 joinCommand.action(async (settings: JoinCommandSettings) => {
   const log = pino({ level: settings.logLevel, base: undefined }, destination({ fd: 2, sync: true }));
   const hasJoined = await joinCluster(settings, log);
+  const controlPlane = await new CredentialsFolder(settings.credentials).controlPlane();
+  const what = hasJoined ? "has joined" : "had joined before";
   process.stdout.write(
-    `node "${settings.nodeName}" ${hasJoined ? "has joined" : "had joined before"}: its credentials are in ${settings.credentials}\n`,
+    `node "${settings.nodeName}" ${what}: its credentials are in ${settings.credentials}, its control plane is at ${controlPlane}\n`,
   );
 });
 

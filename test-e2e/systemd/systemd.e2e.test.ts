@@ -317,11 +317,12 @@ test("systemd and its journal say what the services do in words", async () => {
   assert.doesNotMatch(warnings, /^connected /m);
 });
 
-test("pods come back when their machine boots anew", async () => {
+test("pods come back when their machine boots anew, and the control plane knows them when its own does", async () => {
   const [node] = installation.nodes;
   assert.ok(node);
   const before = await witnesses.lifeOf("counter-0");
-  await node.reboot();
+  await Promise.all([node.reboot(), installation.controlPlane.reboot()]);
+  await installation.awaitNodes();
   await installation.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "--timeout=60s", "pod/counter-0");
   await installation.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/counter-0");
   const life = await witnesses.lifeOf("counter-0");
