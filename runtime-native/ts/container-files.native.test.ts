@@ -15,6 +15,18 @@ describe("file systems", () => {
     assert.equal(readFileSync(join(node.folder, "containers", id, "upper/new"), "utf8"), "new\n");
   });
 
+  test("the end of a container syncs no disk", async () => {
+    // Without this option unmounting the root writes out all that anybody has written to the file system below.
+    const { text } = await run("grep ' / / ' /proc/self/mountinfo");
+    assert.match(text, / - overlay .*\bvolatile(,|$)/m);
+  });
+
+  test("a work folder of another start is refused by name", async () => {
+    const spec = node.container("used-twice", "true");
+    await run("true", { rootfs: spec.rootfs });
+    await assertRefused("Internal", /used-twice\/work-\d+ was the work folder of another/, "true", { rootfs: spec.rootfs });
+  });
+
   test("many layers are stacked, topmost first", async () => {
     const layers = Array.from({ length: 60 }, (_, number) => {
       const path = host(`layers/${"long-name-".repeat(20)}${number}`);

@@ -79,6 +79,7 @@ export class Node {
   #runtimes: NativeRuntime[] = [];
   #wake: (() => void)[] = [];
   #lastSandbox = 0;
+  #specs = 0;
 
   constructor() {
     makeImage(this.image);
@@ -114,14 +115,16 @@ export class Node {
   /** Runs the script in a shell, or the given argv. */
   container(id: string, command: string | readonly string[], changes: Partial<ContainerSpec> = {}): ContainerSpec {
     const base = join(this.folder, "containers", id);
-    for (const name of ["upper", "work"]) mkdirSync(join(base, name), { recursive: true });
+    // Of two starts of one container each needs a work folder of its own.
+    const work = `work-${++this.#specs}`;
+    for (const name of ["upper", work]) mkdirSync(join(base, name), { recursive: true });
     return {
       id,
       process: this.process(command),
       rootfs: {
         lower: [this.image],
         upper: join(base, "upper"),
-        work: join(base, "work"),
+        work: join(base, work),
         readOnly: false,
       },
       mounts: [],

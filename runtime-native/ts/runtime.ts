@@ -177,7 +177,7 @@ export interface ContainerSpec {
   readonly rootfs: {
     /** Layer folders, topmost first, as overlayfs wants them. */
     readonly lower: readonly string[];
-    /** Existing empty (or earlier used) folders on one file system. */
+    /** Existing empty folders on one file system. What is written there is not synced to the disk, and neither can be used a second time. */
     readonly upper: string;
     readonly work: string;
     readonly readOnly: boolean;

@@ -1,4 +1,7 @@
-/* The container's root: an overlay of the image's layers, mounted in the container's mount namespace only. */
+/* The container's root: an overlay of the image's layers, mounted in the container's mount namespace only. It is a
+   "volatile" one: without that its end, which is the container's, would write out all that waits to be written on the
+   node's disk, whoever's it is. What a container has written outside of its volumes is of no use after a crash of the
+   machine: it starts anew, with an empty layer. (Documentation/filesystems/overlayfs.rst, "Volatile mount") */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -60,6 +63,8 @@ mount_by_layers (const struct ts_rootfs *rootfs)
     err = set_folder (fs, "upperdir", rootfs->upper);
   if (err == 0)
     err = set_folder (fs, "workdir", rootfs->work);
+  if (err == 0 && sys_fsconfig (fs, FSCONFIG_SET_FLAG, "volatile", NULL) < 0)
+    err = -errno;
   if (err == 0 && sys_fsconfig (fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
     err = -errno;
   if (err < 0)
@@ -86,12 +91,12 @@ append_folder (char *data, size_t size, const char *before, const char *path)
 static int
 mount_by_options (const struct ts_rootfs *rootfs)
 {
-  char data[4096] = "";
+  char data[4096] = "volatile";
   int err = 0;
   int root;
 
   for (char **lower = rootfs->lower; err == 0 && *lower; lower++)
-    err = append_folder (data, sizeof data, lower == rootfs->lower ? "lowerdir=" : ":", *lower);
+    err = append_folder (data, sizeof data, lower == rootfs->lower ? ",lowerdir=" : ":", *lower);
   if (err == 0)
     err = append_folder (data, sizeof data, ",upperdir=", rootfs->upper);
   if (err == 0)
@@ -102,6 +107,16 @@ mount_by_options (const struct ts_rootfs *rootfs)
     return -errno;
   root = sys_open (rootfs->mountpoint, O_PATH | O_DIRECTORY);
   return root < 0 ? -errno : root;
+}
+
+/* The kernel's mark of a volatile overlay. */
+static bool
+was_used (const char *work)
+{
+  char mark[PATH_MAX];
+
+  return snprintf (mark, sizeof mark, "%s/work/incompat/volatile", work) < (int) sizeof mark
+         && access (mark, F_OK) == 0;
 }
 
 /* Says which folder is the cause where the kernel only says EINVAL or ENOENT. */
@@ -116,6 +131,8 @@ fail_overlay (const struct ts_rootfs *rootfs, int error, struct ts_failure *fail
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
     if (access (others[i], W_OK) < 0)
       return ts_fail (failure, errno, "open folder of the overlay", "%s", others[i]);
+  if (was_used (rootfs->work))
+    return ts_fail (failure, EEXIST, "mount overlay", "%s was the work folder of another", rootfs->work);
   return ts_fail (failure, error, "mount overlay", "%s", rootfs->mountpoint);
 }
 

@@ -22,6 +22,7 @@ runtimeContract("the native one", async () => {
   const lower = await images.prepareRootfs(image);
   const runDir = join(folder, "run");
   const runtimes: NativeRuntime[] = [];
+  let specs = 0;
   return {
     runtime: () => {
       const runtime = new NativeRuntime({ nativeDir: NATIVE_DIR, runDir, log: pino({ level: "silent" }), library, files });
@@ -30,7 +31,7 @@ runtimeContract("the native one", async () => {
     },
     container: async (id, argv) => {
       const root = join(folder, "containers", id);
-      const [upper, work] = [join(root, "upper"), join(root, "work")];
+      const [upper, work] = [join(root, "upper"), join(root, `work-${++specs}`)];
       for (const path of [upper, work]) await mkdir(path, { recursive: true });
       return {
         id,
