@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";
 import { describe, test } from "node:test";
 import { podForTests } from "./container-fixture.ts";
-import { Collected, hasController, until } from "./native-runtime-fixture.ts";
+import { Collected, hasController } from "./native-runtime-fixture.ts";
 import type { ContainerSpec } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const { node, runtime, signal, pod, nextId, run, assertRefused } = podForTests();
 const init: Partial<ContainerSpec> = { init: true };

@@ -4,8 +4,9 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, writeFileS
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { bind, podForTests } from "./container-fixture.ts";
-import { Collected, until } from "./native-runtime-fixture.ts";
+import { Collected } from "./native-runtime-fixture.ts";
 import { RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const { node, runtime, signal, pod, shimPid, run, host } = podForTests();
 

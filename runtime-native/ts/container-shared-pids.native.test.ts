@@ -3,8 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { NativeRuntime } from "./native-runtime.ts";
-import { Collected, hasController, Node, until } from "./native-runtime-fixture.ts";
+import { Collected, hasController, Node } from "./native-runtime-fixture.ts";
 import { type ContainerSpec, RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Node, until } from "./native-runtime-fixture.ts";
+import { Node } from "./native-runtime-fixture.ts";
 import { type ContainerSpec, RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { NativeLibrary } from "./native-library.ts";
-import { Node, nativeDir, until } from "./native-runtime-fixture.ts";
+import { Node, nativeDir } from "./native-runtime-fixture.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

@@ -12,6 +12,7 @@ import { hostPortTable } from "./host-port-rules.ts";
 import type { HostPortProtocol, PodHostPort } from "./node-network.ts";
 import { NetworkNode } from "./testing/network-node.ts";
 import { TestNetns } from "./testing/node-process.ts";
+import { patienceMs } from "./testing/patience.ts";
 import { startProgram } from "./testing/program.ts";
 
 const run = promisify(execFile);
@@ -68,14 +69,14 @@ describe("host ports", () => {
   const serveUdp = (netns: string, name: string, at = podPort) => serve(netns, probe("udp"), "serve", String(at), name);
 
   /** The address that the server sees. */
-  async function ask(netns: string, address: string, at = port, patienceMs = 5000): Promise<string> {
-    const { stdout } = await run("nsenter", [`--net=${netns}`, probe("tcp"), "ask", address, String(at), String(patienceMs)]);
+  async function ask(netns: string, address: string, at = port, patience = patienceMs): Promise<string> {
+    const { stdout } = await run("nsenter", [`--net=${netns}`, probe("tcp"), "ask", address, String(at), String(patience)]);
     const [client, count] = stdout.trim().split(" ");
     assert.equal(count, "300000");
     return client ?? "";
   }
-  async function askUdp(netns: string, address: string, from = 0, patienceMs = 5000): Promise<string> {
-    const words = ["ask", address, String(port), String(patienceMs), String(from)];
+  async function askUdp(netns: string, address: string, from = 0, patience = patienceMs): Promise<string> {
+    const words = ["ask", address, String(port), String(patience), String(from)];
     return (await run("nsenter", [`--net=${netns}`, probe("udp"), ...words])).stdout.trim();
   }
   const unreachable = (asking: Promise<string>) => assert.rejects(asking, /(connect|receive|send): /);
@@ -297,7 +298,7 @@ describe("host ports", () => {
     await serveUdp(second.path, "second");
     const udp: HostPortProtocol = "UDP";
     const from = 40_000;
-    const answer = () => askUdp(outside.path, a.spec.nodeAddress, from, 1000);
+    const answer = () => askUdp(outside.path, a.spec.nodeAddress, from);
     // Taken as the node's, where nobody listens; the kernel remembers that.
     await unreachable(answer());
     await open(a, first, tcpPort({ protocol: udp }));

@@ -5,8 +5,9 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statfsS
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { NativeHostFiles } from "./native-host-files.ts";
-import { Collected, hasController, Node, nativeDir, until } from "./native-runtime-fixture.ts";
+import { Collected, hasController, Node, nativeDir } from "./native-runtime-fixture.ts";
 import { type Resources, type Rlimit, RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const MIB = 1 << 20;
 const isUnified = existsSync("/sys/fs/cgroup/cgroup.controllers");

@@ -5,23 +5,14 @@ import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { NativeLibrary, type ShimSpec } from "./native-library.ts";
+import { until } from "./testing/patience.ts";
 
 const nativeDir = fileURLToPath(new URL("../../dist", import.meta.url));
 const probes = fileURLToPath(new URL("../build/probe", import.meta.url));
 const run = promisify(execFile);
-
-/** Waits for something that happens by itself. */
-async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what} did not happen in time`);
-    await delay(5);
-  }
-}
 
 /** Whether only its entry is left, for init to collect. */
 async function hasEnded(pid: number): Promise<boolean> {

@@ -5,12 +5,12 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { NodeNetworkSpec } from "./node-network.ts";
 import { NetworkNode } from "./testing/network-node.ts";
 import { TestNetns } from "./testing/node-process.ts";
+import { patienceMs, until } from "./testing/patience.ts";
 import { startProgram } from "./testing/program.ts";
 
 const run = promisify(execFile);
@@ -19,14 +19,6 @@ const tcp = join(packageRoot, "build/probe/tcp");
 /** An address that only the outside has. */
 const outsideAddress = "198.51.100.1";
 const port = 8080;
-
-async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what} did not happen in time`);
-    await delay(10);
-  }
-}
 
 describe("NativeNodeNetwork", () => {
   let folder: string;
@@ -68,8 +60,8 @@ describe("NativeNodeNetwork", () => {
   }
 
   /** The address that the server sees; the transfer of 300 kB after it goes wrong when packets are larger than the way. */
-  async function ask(netns: string, address: string, patienceMs = 5000): Promise<string> {
-    const { stdout } = await run("nsenter", [`--net=${netns}`, tcp, "ask", address, String(port), String(patienceMs)]);
+  async function ask(netns: string, address: string, patience = patienceMs): Promise<string> {
+    const { stdout } = await run("nsenter", [`--net=${netns}`, tcp, "ask", address, String(port), String(patience)]);
     const [client, count] = stdout.trim().split(" ");
     assert.equal(count, "300000");
     return client ?? "";
@@ -212,9 +204,10 @@ describe("NativeNodeNetwork", () => {
     const b1 = await pod(b, "b1", 2);
     await serve(b1.path);
     await serve(outside.path);
+    const bridge = () => a.netns.ip("-o", "link", "show", "dev", "tessera0");
     const state = async () =>
       [
-        await a.netns.ip("-o", "link", "show", "dev", "tessera0"),
+        await bridge(),
         await a.netns.ip("-o", "-d", "link", "show", "dev", "tessera.vx"),
         await a.netns.ip("-o", "-4", "address"),
         await a.netns.ip("route"),
@@ -249,6 +242,8 @@ describe("NativeNodeNetwork", () => {
     for (const damage of damages) {
       await a.netns.run(damage[0] ?? "", ...damage.slice(1));
       await a.agent.call("ensureNode", a.spec);
+      // The kernel looks at the ports of a bridge within a second after it has come up.
+      await until(`tessera0 has a carrier after ${damage.join(" ")}`, async () => / state UP /.test(await bridge()));
       assert.equal(await ask(a1.path, b1.address), a1.address, damage.join(" "));
       assert.equal(await ask(a1.path, outsideAddress), a.spec.nodeAddress, damage.join(" "));
       // Links made anew have new indexes; all else is as it was.

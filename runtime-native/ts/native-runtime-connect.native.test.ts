@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { after, before, test } from "node:test";
-import { Node, until } from "./native-runtime-fixture.ts";
+import { Node } from "./native-runtime-fixture.ts";
 import { type PortOutput, RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

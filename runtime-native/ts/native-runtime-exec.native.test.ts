@@ -3,8 +3,9 @@ import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Collected, Node, until } from "./native-runtime-fixture.ts";
+import { Collected, Node } from "./native-runtime-fixture.ts";
 import { type ExecOutput, RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

@@ -19,6 +19,7 @@ import { NativeHostFiles } from "./native-host-files.ts";
 import { NativeLibrary } from "./native-library.ts";
 import { NativeRuntime } from "./native-runtime.ts";
 import type { ContainerSpec, ContainerState, ExecOutput, ProcessSpec, RuntimeEvent, SandboxSpec } from "./runtime.ts";
+import { patienceMs } from "./testing/patience.ts";
 
 export const nativeDir = resolve(import.meta.dirname, "../../dist");
 
@@ -47,15 +48,6 @@ export function hasController(name: string): boolean {
 }
 
 export type Exit = Extract<ContainerState, { phase: "exited" }>;
-
-/** Waits for a condition, which is looked at again and again; for what tells nobody. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what} within ${timeoutMs} ms`);
-    await new Promise((next) => setTimeout(next, 2));
-  }
-}
 
 function makeImage(root: string): void {
   for (const name of ["bin", "etc", "tmp"]) mkdirSync(join(root, name), { recursive: true });
@@ -155,7 +147,7 @@ export class Node {
 
   /** Resolves with the first event, past or to come, for which `wanted` holds. */
   async event(wanted: (event: RuntimeEvent) => boolean): Promise<RuntimeEvent> {
-    const deadline = AbortSignal.timeout(60_000);
+    const deadline = AbortSignal.timeout(patienceMs);
     for (;;) {
       const found = this.events.find(wanted);
       if (found) return found;
@@ -209,7 +201,7 @@ export class Node {
 
   async close(): Promise<void> {
     const last = this.agent();
-    await last.recover(AbortSignal.timeout(60_000));
+    await last.recover(AbortSignal.timeout(patienceMs));
     for (const name of readdirSync(this.runDir)) await last.removeSandbox(name);
     try {
       await this.assertNothingLeft();

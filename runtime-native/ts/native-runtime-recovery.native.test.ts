@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { Collected, Node, nativeDir, processesNaming, until } from "./native-runtime-fixture.ts";
+import { Collected, Node, nativeDir, processesNaming } from "./native-runtime-fixture.ts";
 import { RuntimeError } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 import { programPath, startProgram } from "./testing/program.ts";
 
 const node = new Node();

@@ -3,8 +3,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { Node, until } from "./native-runtime-fixture.ts";
+import { Node } from "./native-runtime-fixture.ts";
 import type { Mount } from "./runtime.ts";
+import { until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();

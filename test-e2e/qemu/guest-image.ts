@@ -25,13 +25,12 @@ const modules = [
   ...["virtio_ring", "virtio_mmio", "virtio_blk", "overlay", "bfq"],
   ...["veth", "bridge", "vxlan", "dummy"],
   ...["nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_ipv4", "nft_meta_bridge", "nft_reject_inet"],
+  // Else what host ports were taken for before stays remembered.
+  "nf_conntrack_netlink",
 ];
 
 /** What tests and agent call by name and expect Debian's words of; busybox has the rest. */
-const programs = ["cat", "flock", "unshare", "nsenter", "setpriv", "mount", "umount", "ip", "bridge", "nft", "ps"];
-
-/** Tests for the guest; each group is a run of its own, in this order. Paths from the repository's root. */
-export type TestGroups = Readonly<Record<string, readonly string[]>>;
+const programs = ["cat", "sync", "flock", "unshare", "nsenter", "setpriv", "mount", "umount", "ip", "bridge", "nft", "ps", "socat"];
 
 export interface GuestImage {
   readonly initramfs: string;
@@ -40,15 +39,18 @@ export interface GuestImage {
   readonly console: string;
 }
 
-/** Makes the guest's disk and initramfs below `folder`, from what this machine and the repository have. */
-export async function makeGuestImage(folder: string, kernel: GuestKernel, groups: TestGroups): Promise<GuestImage> {
+/**
+ * Makes the guest's disk and initramfs below `folder`, from what this machine and the repository have. The guest runs the test files, paths
+ * from the repository's root, in the order given.
+ */
+export async function makeGuestImage(folder: string, kernel: GuestKernel, tests: readonly string[]): Promise<GuestImage> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const image = { initramfs: join(folder, "initramfs"), disk: join(folder, "disk.ext4"), console: join(folder, "console.log") };
   writeInitramfs(folder, image.initramfs, kernel);
   const root = join(folder, "root");
   makeSystem(root);
-  await addRepository(root, groups);
+  await addRepository(root, tests);
   execFileSync("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0", "-d", root, image.disk, "1G"]);
   rmSync(root, { recursive: true });
   return image;
@@ -85,7 +87,7 @@ function makeSystem(root: string): void {
   for (const name of execFileSync("busybox", ["--list"], { encoding: "utf8" }).trim().split("\n")) {
     if (!existsSync(join(root, "bin", name))) symlinkSync("busybox", join(root, "bin", name));
   }
-  // Tests build their probes where they are not built yet; here they are.
+  // Tests build their probes and the C library's units where they are not built yet; here they are.
   writeFileSync(join(root, "bin/make"), "#!/bin/sh\n", { mode: 0o755 });
   writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n");
   writeFileSync(join(root, "etc/group"), "root:x:0:\nnogroup:x:65534:\n");
@@ -133,16 +135,18 @@ const ownPlaces: Plugin = {
 };
 
 /** The built programs, and the tests as bundles at their own places: without type stripping and loading of many files, which is slow there. */
-async function addRepository(root: string, groups: TestGroups): Promise<void> {
+async function addRepository(root: string, tests: readonly string[]): Promise<void> {
   const copy = (path: string) => cpSync(join(repository, path), join(root, "tessera", path), { recursive: true });
   for (const path of ["dist/libtessera.so", "dist/tessera-shim", "dist/busybox.tar"]) copy(path);
-  execFileSync("make", ["-s", "-C", join(repository, "runtime-native"), "probes"], { stdio: ["ignore", "inherit", "inherit"] });
-  for (const path of ["runtime-native/build/probe", "runtime-native/package.json"]) copy(path);
+  execFileSync("make", ["-s", "-j2", "-C", join(repository, "runtime-native"), "probes", "units"], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  for (const path of ["build/probe", "build/test", "src/test", "package.json"]) copy(`runtime-native/${path}`);
   for (const path of globSync("node_modules/{koffi,@koromix/koffi-linux-x64}", { cwd: repository })) copy(path);
+  for (const unit of globSync("runtime-native/build/test/*", { cwd: repository })) addLibraries(root, join(repository, unit));
   addLibraries(root, join(repository, "dist/libtessera.so"));
   // The numbers of system calls.
   cpSync("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", join(root, "usr/include/x86_64-linux-gnu/asm/unistd_64.h"));
-  const tests = Object.values(groups).flat();
   await build({
     absWorkingDir: repository,
     entryPoints: [...tests, ...globSync("runtime-native/ts/testing/*.ts", { cwd: repository })],
@@ -160,13 +164,10 @@ async function addRepository(root: string, groups: TestGroups): Promise<void> {
     logLevel: "error",
   });
   await build({
-    entryPoints: [join(import.meta.dirname, "guest/reporter.ts")],
-    outfile: join(root, "guest/reporter.mjs"),
+    entryPoints: [join(import.meta.dirname, "guest/run.ts")],
+    outfile: join(root, "guest/run.mjs"),
     logLevel: "error",
   });
   cpSync(join(import.meta.dirname, "guest/start"), join(root, "guest/start"));
-  writeFileSync(join(root, "guest/groups"), Object.keys(groups).join("\n"));
-  for (const [name, files] of Object.entries(groups)) {
-    writeFileSync(join(root, `guest/${name}.list`), files.map((file) => file.replace(/\.ts$/, ".mjs")).join("\n"));
-  }
+  writeFileSync(join(root, "guest/tests"), tests.map((file) => file.replace(/\.ts$/, ".mjs")).join("\n"));
 }

@@ -2,13 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { extname, join } from "node:path";
+import { patienceMs } from "./patience.ts";
 
 /** The path of a program in this folder, by its name without ending. As a bundle it lies beside the bundled test, and ends as that does. */
 export function programPath(name: string): string {
   return join(import.meta.dirname, name + extname(import.meta.filename));
 }
-
-const patienceMs = 60_000;
 
 /** Starts a program and waits until it writes something. Rejects with what it said on stderr when it ends, or says nothing for a minute. */
 export async function startProgram(command: string, args: readonly string[]): Promise<ChildProcess> {
