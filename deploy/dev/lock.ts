@@ -1,10 +1,25 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createServer, type Server } from "node:net";
 import { TesseraError } from "@tessera/proto";
 import { waitFor } from "./wait.ts";
 
+const locksOf = new AsyncLocalStorage<readonly Server[]>();
+
+/** Descriptors of the locks under which the caller works, for the programs that it starts. */
+export function heldLocks(): readonly number[] {
+  return (locksOf.getStore() ?? []).map(descriptorOf);
+}
+
+/** Node.js has no public name for it. */
+function descriptorOf(server: Server): number {
+  const { _handle: handle } = server as Server & { readonly _handle?: { readonly fd?: number } };
+  if (handle?.fd === undefined) throw new TesseraError("InternalError", "this Node.js does not tell a server's descriptor");
+  return handle.fd;
+}
+
 /**
  * Runs `work` while nobody else on this machine holds the lock of that name. The lock is an abstract socket: the kernel gives it to
- * one, and takes it back when the holder dies, however it dies.
+ * one, and takes it back when the holder dies, however it dies, and the programs have ended that it had started and that hold the lock as well.
  */
 export async function withLock<T>(
   name: string,
@@ -14,7 +29,7 @@ export async function withLock<T>(
   const server = await waitFor(() => tryLock(name), { deadlineMs: options.waitMs, everyMs: 50, signal: options.signal });
   if (server === undefined) throw new TesseraError("Conflict", options.busy);
   try {
-    return await work();
+    return await locksOf.run([...(locksOf.getStore() ?? []), server], work);
   } finally {
     await new Promise((resolve) => server.close(resolve));
   }

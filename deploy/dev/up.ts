@@ -88,15 +88,15 @@ async function planOrRead(options: UpOptions, settings: DevSettings): Promise<Cl
   return cluster;
 }
 
-/** One `up` or `down` at a time for a cluster. */
+/** One `up` or `down` at a time for a cluster. What a killed one had started ends soon. */
 export async function withClusterLock<T>(
   settings: DevSettings,
   name: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const busy = `another tsctl brings the cluster "${name}" up or down right now`;
-  return await withLock(`${settings.home}/${name}`, { waitMs: 500, busy, signal }, work);
+  const busy = `another tsctl brings the cluster "${name}" up or down for 10 s already`;
+  return await withLock(`${settings.home}/${name}`, { waitMs: 10_000, busy, signal }, work);
 }
 
 /** For what all clusters of the machine share. */

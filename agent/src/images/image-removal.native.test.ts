@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +6,7 @@ import { join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import test, { after, before } from "node:test";
 import { NativeHostFiles, NativeLibrary } from "@tessera/runtime-native";
+import { startProgram } from "../../../runtime-native/ts/testing/program.ts";
 import { LocalImageStore } from "./local-image-store.ts";
 import { blobPath, CrookedRegistry } from "./testing/crooked-registry.ts";
 import { type BuiltImage, buildImage, ociArchive } from "./testing/image-content.ts";
@@ -132,12 +132,12 @@ test("an agent that is killed at any moment of a removal leaves only whole image
     await load(store, "a.example/one:1", one);
     await load(store, "a.example/two:1", two);
     const script = join(import.meta.dirname, "testing/removal-process.ts");
-    const child = spawn(process.execPath, [script, folder, nativeDir, "a.example/two:1"], { stdio: ["ignore", "pipe", "inherit"] });
-    await once(child.stdout, "data");
+    const child = await startProgram(process.execPath, [script, folder, nativeDir, "a.example/two:1"]);
     // From its first step to after its last.
     await new Promise((resume) => setTimeout(resume, 2 * round));
+    const ended = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined;
     child.kill("SIGKILL");
-    await once(child, "exit");
+    await ended;
     const next = await checkWhole(folder);
     assert.equal((await next.resolve("a.example/one:1"))?.layers.length, 2);
     if ((await next.resolve("a.example/two:1")) === undefined) {

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { TesseraError } from "@tessera/proto";
 import { connect } from "nats";
 import { pino } from "pino";
+import { startProgram } from "../../../runtime-native/ts/testing/program.ts";
 import { Pki } from "../auth/pki.ts";
 import { EtcdClient } from "../store/etcd-client.ts";
 import { EmbeddedEtcd, type TlsFiles } from "./embedded-etcd.ts";
@@ -133,20 +134,15 @@ test("children die with their parent, even when that is killed", async () => {
     await etcd.start(AbortSignal.timeout(20_000));
     process.stdout.write(String(etcd.pid));
   `;
-  const parent = spawn(process.execPath, ["--input-type=module-typescript", "-e", program], {
-    cwd: import.meta.dirname,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [pid] = (await once(parent.stdout, "data")) as [Buffer];
-  const child = living(Number(pid));
+  const parent = await startProgram(process.execPath, ["--input-type=module-typescript", "-e", program], { cwd: import.meta.dirname });
+  const child = living(Number(parent.greeting));
   parent.kill("SIGKILL");
   await until(() => !isAlive(child), "the death of the child");
 });
 
 test("what a predecessor left behind is ended before the start, also when it does not listen to TERM", async () => {
   await using folder = await temporary();
-  const stubborn = spawn("sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], { stdio: ["ignore", "pipe", "ignore"] });
-  await once(stubborn.stdout, "data");
+  const stubborn = await startProgram("sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]);
   await writeFile(join(folder.dir, "process.json"), JSON.stringify(living(stubborn.pid)));
   const exit = once(stubborn, "exit");
   const etcd = new EmbeddedEtcd({ ...folder, log, unsafeNoFsync: true, stopTimeoutMs: 100 });

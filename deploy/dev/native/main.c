@@ -101,11 +101,26 @@ static void __attribute__ ((noreturn)) run_init (struct supervisor *supervisor, 
   _exit (supervise (supervisor));
 }
 
-static void __attribute__ ((noreturn)) run_launcher (struct supervisor *supervisor, int pipe)
+/* Returns the first descriptor behind those that this process was given, which begin at 3 and have no gaps:
+   locks, to be held until all stands. Whatever else is open is closed. */
+static unsigned
+end_of_locks (void)
+{
+  int first = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  unsigned end = first < 3 ? 3 : (unsigned)first;
+
+  syscall (SYS_close_range, end, ~0U, 0U);
+  return end;
+}
+
+static void __attribute__ ((noreturn)) run_launcher (struct supervisor *supervisor, unsigned locks, int pipe)
 {
   struct failure failure;
   const int flags = supervisor->options->is_node ? node_namespaces : 0;
 
+  /* Nothing of whoever started this stays open in a program that runs for days. */
+  if (locks > 3)
+    syscall (SYS_close_range, 3U, locks - 1, 0U);
   setsid ();
   if (cgroup_join (supervisor->hierarchies, supervisor->options->cgroup, &failure) < 0)
     {
@@ -141,7 +156,7 @@ await_ready (int pipe, struct failure *failure)
 }
 
 static int
-launch (const struct options *options, struct failure *failure)
+launch (const struct options *options, unsigned locks, struct failure *failure)
 {
   struct hierarchies hierarchies;
   struct supervisor supervisor = { .options = options, .hierarchies = &hierarchies };
@@ -155,7 +170,7 @@ launch (const struct options *options, struct failure *failure)
   if (pid < 0)
     return fail (failure, errno, "fork");
   if (pid == 0)
-    run_launcher (&supervisor, ends[1]);
+    run_launcher (&supervisor, locks, ends[1]);
   close (ends[1]);
   int result = await_ready (ends[0], failure);
   while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
@@ -168,12 +183,12 @@ main (int argc, char **argv)
 {
   struct options options;
   struct failure failure;
+  unsigned locks;
 
   if (argc == 2 && strcmp (argv[1], "--help") == 0)
     return fputs (options_usage, stdout) < 0;
-  /* Nothing of whoever started this stays open in a program that runs for days. */
-  syscall (SYS_close_range, 3U, ~0U, 0U);
-  if (options_parse (argc, argv, &options, &failure) < 0 || launch (&options, &failure) < 0)
+  locks = end_of_locks ();
+  if (options_parse (argc, argv, &options, &failure) < 0 || launch (&options, locks, &failure) < 0)
     {
       fprintf (stderr, "tessera-host: %s\n", failure.text);
       return 1;

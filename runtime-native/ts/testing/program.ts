@@ -9,19 +9,29 @@ export function programPath(name: string): string {
   return join(import.meta.dirname, name + extname(import.meta.filename));
 }
 
+export interface StartedProgram extends ChildProcess {
+  /** What it has written to stdout first. */
+  readonly greeting: string;
+}
+
 /** Starts a program and waits until it writes something. Rejects with what it said on stderr when it ends, or says nothing for a minute. */
-export async function startProgram(command: string, args: readonly string[]): Promise<ChildProcess> {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+export async function startProgram(
+  command: string,
+  args: readonly string[],
+  options: { readonly cwd?: string } = {},
+): Promise<StartedProgram> {
+  const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     errors += text;
   });
-  const written = once(child.stdout, "data").then(() => true);
+  const written = once(child.stdout, "data").then(([data]) => String(data));
   // An exit may be seen before what was written; "close" comes after both streams' ends.
-  const ended = once(child, "close").then(() => false);
+  const ended = once(child, "close").then(() => undefined);
   const timer = setTimeout(() => child.kill("SIGKILL"), patienceMs);
   try {
-    if (await Promise.race([written, ended])) return child;
+    const greeting = await Promise.race([written, ended]);
+    if (greeting !== undefined) return Object.assign(child, { greeting });
   } finally {
     clearTimeout(timer);
   }
