@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { figuresAlone, juxtapose, type Medians, runBenchmark } from "./compare.ts";
+import { figuresAlone, juxtapose, type Medians, runBenchmark, turns } from "./compare.ts";
 
 const run = (figures: Record<string, number>): Medians =>
   new Map(Object.entries(figures).map(([figure, median]) => [figure, { unit: "ms", median }]));
@@ -14,6 +14,12 @@ test("figures that all runs have are compared by the median of the rounds' ratio
   const comparisons = juxtapose(here, there);
   assert.deepEqual(comparisons, [{ figure: "a", unit: "ms", here: [2, 9, 4], there: [1, 3, 4], ratio: 2, ratios: [1, 3] }]);
   assert.deepEqual(figuresAlone([...here, ...there], comparisons), ["b", "c", "d"]);
+});
+
+test("both revisions have their turn in each round, and come first equally often", () => {
+  const rounds = [0, 1, 2, 3].map(turns);
+  for (const round of rounds) assert.deepEqual([...round].sort(), ["here", "there"]);
+  assert.equal(rounds.filter(([first]) => first === "here").length, 2);
 });
 
 /** Programs as bench/main.ts is one, that do what the code says. */

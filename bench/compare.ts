@@ -35,9 +35,7 @@ export async function compare(
     for (const name of names) {
       const results = { here: [] as Medians[], there: [] as Medians[] };
       for (let round = 0; round < rounds; round++) {
-        // Neither is always the first, which may find a calmer machine, or a colder one.
-        const order = round % 2 === 0 ? (["here", "there"] as const) : (["there", "here"] as const);
-        for (const which of order) results[which].push(await runBenchmark(which === "here" ? here : there, name));
+        for (const which of turns(round)) results[which].push(await runBenchmark(which === "here" ? here : there, name));
       }
       const comparisons = juxtapose(results.here, results.there);
       for (const comparison of comparisons) print(comparison);
@@ -45,6 +43,11 @@ export async function compare(
       if (alone.length > 0) console.error(`bench: not compared, for not every run has them: ${alone.join("; ")}`);
     }
   });
+}
+
+/** Who comes first in a round: not always the same one, which might find a calmer machine, or a colder one. */
+export function turns(round: number): readonly ("here" | "there")[] {
+  return round % 2 === 0 ? ["here", "there"] : ["there", "here"];
 }
 
 /** Figures that every round of both has, in the order of the first. */

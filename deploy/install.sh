@@ -98,6 +98,18 @@ has_filesystem() {
   grep -qw "$1" /proc/filesystems || modprobe -q "$1" 2>/dev/null && grep -qw "$1" /proc/filesystems
 }
 
+# Whether the kernel has the module: loaded, built in or to be had. Without the lists of its modules, as in a container, nobody can say.
+has_module() { # MODULE
+  lists=/lib/modules/$(uname -r)
+  [ -d "/sys/module/$1" ] || [ ! -r "$lists/modules.dep" ] || cat "$lists/modules.dep" "$lists/modules.builtin" 2>/dev/null | grep -q "/$1\.ko"
+}
+
+check_network_modules() {
+  missing=''
+  for module in bridge veth vxlan nf_tables nft_chain_nat nft_nat nft_masq; do has_module "$module" || missing="$missing $module"; done
+  [ -z "$missing" ] || refuse "the kernel lacks what the pod network is made of:$missing; take one that has these modules"
+}
+
 check_cgroups() {
   for controller in cpu memory pids; do
     if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
@@ -242,6 +254,7 @@ check_for_agent() {
   check_libraries bin/node lib/libtessera.so lib/node_modules/@koromix/koffi-linux-"$built"/linux_"$built"/koffi.node
   check_cgroups
   has_filesystem overlay || refuse "the kernel has no overlayfs (no \"overlay\" in /proc/filesystems, and modprobe cannot load it)"
+  check_network_modules
   check_data_disk
 }
 

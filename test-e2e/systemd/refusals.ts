@@ -85,12 +85,15 @@ export const refusals: readonly Refusal[] = [
       ${overlayOn("/var/lib")}
       ${overlayOn("/usr/lib")}
       rm /usr/lib/*/libnftables.so.1
+      modules=/usr/lib/modules/$(setarch --uname-2.6 uname -r); mkdir -p "$modules"
+      echo kernel/net/netfilter/nft_nat.ko: >"$modules/modules.dep"; echo kernel/net/netfilter/nft_chain_nat.ko >"$modules/modules.builtin"
       ${programOfTheFuture("$copy/bin/node")}
       mount --bind /dev/null /usr/bin/flock
       setarch --uname-2.6 $copy/install.sh ${join}`,
     reasons: [
       /the kernel is 2\.6\.\d+\S*, Linux 5\.14 or newer is needed/,
       /not installed: flock/,
+      /the kernel lacks what the pod network is made of:(?! .*(nft_nat|nft_chain_nat)).* nft_masq;/,
       /the kernel has no overlayfs/,
       /the cgroup controller "pids" is not there/,
       /bin\/node needs a newer C library than this machine's glibc 2\.\d+[\s\S]*GLIBC_2\.99/,

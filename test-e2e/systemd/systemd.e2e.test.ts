@@ -292,6 +292,14 @@ test("the services are confined as far as what they do allows", async () => {
     [node, "tessera-pods.service", 43],
   ] as const)
     await machine.runOk(["systemd-analyze", "--no-pager", "security", `--threshold=${exposure}`, unit]);
+  for (const [machine, unit] of [
+    [installation.controlPlane, "tessera-controlplane.service"],
+    [node, "tessera-agent.service"],
+    [node, "tessera-pods.service"],
+  ] as const)
+    assert.equal((await machine.run(["systemd-analyze", "verify", `/etc/systemd/system/${unit}`])).stderr, "");
+  // With cgroup v1 systemd leaves the pods' cgroups alone without it too; with v2 it would not.
+  assert.equal(await node.runOk(["systemctl", "show", "--property=Delegate", "--value", "tessera-pods"]), "yes\n");
 });
 
 test("systemd and its journal say what the services do in words", async () => {
