@@ -38,6 +38,15 @@ export class NodeHealth {
     this.#queue.add(node);
   }
 
+  /** How much longer a node without a session is taken for one that comes back; 0 when it is lost, or when there is no such node. */
+  graceLeftMs(name: string): number {
+    const { registry, clock, graceMs } = this.#deps;
+    const node = registry.nodes.cache.get("", name);
+    if (!node || readyStatus(node.value) === "Unknown") return 0;
+    const now = clock.now();
+    return Math.max(0, (this.#silentSince.get(name) ?? now) + graceMs - now);
+  }
+
   run(signal: AbortSignal): Promise<void> {
     return this.#queue.run(signal);
   }

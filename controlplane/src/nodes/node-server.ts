@@ -18,6 +18,7 @@ import type { Registry } from "../registry/resource.ts";
 import type { CacheEvent } from "../store/cache.ts";
 import type { Store } from "../store/store.ts";
 import type { UsageSink } from "../usage/usage.ts";
+import { AwaitedSessions } from "./awaited-sessions.ts";
 import { toGrpcStatus } from "./grpc-status.ts";
 import { NodeHealth } from "./node-health.ts";
 import { certifiedNodeName } from "./node-identity.ts";
@@ -88,6 +89,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
   readonly name = "nodes";
   readonly #deps: NodeServerDependencies;
   readonly #sessions = new Map<string, NodeSession>();
+  readonly #awaited: AwaitedSessions;
   readonly #pods: PodIndex;
   readonly #streams: StreamBroker;
   readonly #registrar: NodeRegistrar;
@@ -103,6 +105,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
     this.#deps = deps;
     this.#credentials = new RenewableCredentials(deps.tls);
     const { registry, store, events, usage, log, clock, settings } = deps;
+    this.#awaited = new AwaitedSessions(clock);
     const hasSession = (node: string) => this.#sessions.has(node);
     this.#pods = new PodIndex((node, uid, change) => this.#onPodChange(node, uid, change));
     this.#podTokens = new PodTokens({
@@ -168,6 +171,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
   }
 
   async open(nodeName: string, request: NonNullable<OpenStream["request"]>, signal: AbortSignal): Promise<NodeStream> {
+    if (!this.#sessions.has(nodeName)) await this.#awaited.wait(nodeName, this.#health.graceLeftMs(nodeName), signal);
     const session = this.#sessions.get(nodeName);
     if (!session) throw new TesseraError("ServiceUnavailable", `node "${nodeName}" is not connected: its agent has no session`);
     return this.#streams.open(nodeName, request, (message) => session.askForStream(message), signal);
@@ -347,6 +351,7 @@ export class NodeServer implements ControlLoop, NodeStreams {
     });
     // From here on the node counts as alive: whoever wants to mark it as lost decides again.
     this.#sessions.set(nodeName, session);
+    this.#awaited.begun(nodeName);
     if (older) this.#end(older, status.ABORTED, "replaced by a newer session of the same node");
     return session;
   }

@@ -76,6 +76,32 @@ describe("streams", () => {
     await assert.rejects(cut, { reason: "ServiceUnavailable", message: `the connection to node "${name}" is lost` });
   });
 
+  test("an agent that has just gone is waited for until its node is lost", async () => {
+    const clock = new ManualClock(Date.now());
+    await using nodes = await plane.serve({ clock, settings: { sessionGraceMs: 7_000 } });
+    const name = fresh("node");
+    const agent = await nodes.agent(name);
+    (await agent.join(name)).cut();
+    await eventually("its session is over", () => !nodes.server.isConnected(name));
+    const opening = nodes.server.open(name, request, never);
+    const session = await agent.join(name);
+    agent.stream((await session.received("openStream")).streamId);
+    (await opening).close();
+
+    session.cut();
+    await eventually("its session is over again", () => !nodes.server.isConnected(name));
+    const tired = new AbortController();
+    const givenUp = nodes.server.open(name, request, tired.signal);
+    tired.abort();
+    await assert.rejects(givenUp, { name: "AbortError" });
+    const gone = { reason: "ServiceUnavailable", message: `node "${name}" is not connected: its agent has no session` };
+    const vain = assert.rejects(nodes.server.open(name, request, never), gone);
+    await eventually("health and the stream wait", () => clock.pending.filter((ms) => ms === 7_000).length >= 2);
+    clock.advance(7_000);
+    await vain;
+    await assert.rejects(nodes.server.open(name, request, never), gone, "at once");
+  });
+
   test("a connection that is lost in the middle is no end", async () => {
     await using nodes = await plane.serve();
     const name = fresh("node");

@@ -11,8 +11,8 @@ export interface NodeStream {
 
 export interface NodeStreams {
   /**
-   * Asks the node's agent for a stream and waits until it dials in. Throws TesseraError: "ServiceUnavailable" when the node has no session,
-   * "Timeout" when it does not answer, or the agent's own refusal.
+   * Asks the node's agent for a stream and waits until it dials in; an agent that has just gone may come back first. Throws TesseraError:
+   * "ServiceUnavailable" when the node has no session for longer than its grace, "Timeout" when it does not answer, or the agent's own refusal.
    */
   open(nodeName: string, request: NonNullable<OpenStream["request"]>, signal: AbortSignal): Promise<NodeStream>;
 }
