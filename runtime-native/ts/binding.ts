@@ -145,7 +145,7 @@ export class Binding {
   readonly cgroupIsFrozen: Call<[cgroups: Handle, path: string, frozen: [number]]>;
   readonly cgroupClear: Call<[cgroups: Handle, path: string, waitMs: number, busy: [number]]>;
   readonly sandboxClear: Call<
-    [cgroups: Handle, path: string, children: readonly (string | null)[], folder: string, waitMs: number, left: [number]]
+    [cgroups: Handle, shim: number, path: string, children: readonly (string | null)[], folder: string, waitMs: number, left: [number]]
   >;
   readonly cgroupsRemoveEnded: Call<[cgroups: Handle, left: [number]]>;
   readonly cgroupUsage: Call<[cgroups: Handle, path: string, out: Record<string, Int64>]>;
@@ -201,7 +201,7 @@ export class Binding {
     this.cgroupFreeze = this.#call("ts_cgroup_freeze", [handle, text, "int32_t", out("uint32_t")]);
     this.cgroupIsFrozen = this.#call("ts_cgroup_is_frozen", [handle, text, out("int32_t")]);
     this.cgroupClear = this.#call("ts_cgroup_clear", [handle, text, "int32_t", out("uint32_t")]);
-    this.sandboxClear = this.#call("ts_sandbox_clear", [handle, text, textList, text, "int32_t", out("uint32_t")]);
+    this.sandboxClear = this.#call("ts_sandbox_clear", [handle, "int32_t", text, textList, text, "int32_t", out("uint32_t")]);
     this.cgroupsRemoveEnded = this.#call("ts_cgroups_remove_ended", [handle, out("uint32_t")]);
     this.cgroupUsage = this.#call("ts_cgroup_usage", [handle, text, out(structs.ts_cgroup_usage)]);
     this.cgroupSamples = this.#call("ts_cgroup_samples", [handle, text, koffi.pointer("int64_t"), "uint32_t"]);

@@ -38,6 +38,15 @@ export interface ProcessIdentity {
   readonly startTime: number;
 }
 
+export interface EndedSandbox {
+  /** Pid of a shim that has been told to end; 0 for none. */
+  readonly shim: number;
+  readonly cgroup: string;
+  /** Its containers, of which some may be missing here. */
+  readonly containers: readonly string[];
+  readonly folder: string;
+}
+
 export interface CgroupOptions {
   /** Only the devices that every container has may be opened; otherwise as the parent cgroup says. */
   readonly defaultDevices?: boolean;
@@ -207,14 +216,14 @@ export class NativeLibrary {
   }
 
   /**
-   * What is left of a sandbox after its shim: everything in its cgroup is ended, the cgroup removed and then the folder with the record. `containers`
-   * need not be complete. Right when there is nothing of it. Throws RuntimeError with EBUSY when something is mounted in the folder.
+   * Takes away what is left of a sandbox: its shim is given a moment to end by itself, everything in its cgroup is ended, the cgroup removed and
+   * then the folder with the record. Right when there is nothing of it. Throws RuntimeError with EBUSY when something is mounted in the folder.
    */
-  async clearSandbox(cgroup: string, containers: readonly string[], folder: string): Promise<void> {
+  async clearSandbox({ shim, cgroup, containers, folder }: EndedSandbox): Promise<void> {
     const cgroups = await this.#openCgroups();
     const children = [...containers, null];
     await untilNone(`clear sandbox ${folder}`, "its cgroup stays busy", (left) =>
-      this.binding.sandboxClear(cgroups, cgroup, children, folder, killRoundMs, left),
+      this.binding.sandboxClear(cgroups, shim, cgroup, children, folder, killRoundMs, left),
     );
   }
 

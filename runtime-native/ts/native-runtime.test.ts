@@ -34,8 +34,8 @@ const library: RuntimeLibrary = {
   clearCgroup: async (path) => {
     killed.push(path);
   },
-  clearSandbox: async (path) => {
-    killed.push(path);
+  clearSandbox: async ({ cgroup }) => {
+    killed.push(cgroup);
   },
   listCgroups: async () => [],
   removeEndedCgroups: async () => 0,

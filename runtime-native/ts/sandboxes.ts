@@ -183,31 +183,31 @@ export class Sandboxes {
       this.#sandboxes.delete(id);
       sandbox.client.close();
     }
-    await this.#takeAway(directory, cgroup, [...(sandbox?.containers.keys() ?? [])]);
+    await this.#takeAway(directory, cgroup, sandbox);
   }
 
   /** A shim that ended by itself has unmounted what it had mounted. Without a record there is no cgroup. */
-  async #takeAway(directory: string, cgroup: string | undefined, containers: readonly string[]): Promise<void> {
+  async #takeAway(folder: string, cgroup: string | undefined, sandbox?: Sandbox): Promise<void> {
     const { files, library } = this.#parts;
-    const clear = () => (cgroup === undefined ? files.removeTree(directory) : library.clearSandbox(cgroup, containers, directory));
+    const containers = [...(sandbox?.containers.keys() ?? [])];
+    const clear = () =>
+      cgroup === undefined ? files.removeTree(folder) : library.clearSandbox({ shim: sandbox?.pid ?? 0, cgroup, containers, folder });
     try {
       await clear();
     } catch (error) {
       if (!(error instanceof RuntimeError) || error.errno !== constants.errno.EBUSY) throw error;
-      await files.unmountBelow(directory);
+      await files.unmountBelow(folder);
       await clear();
     }
     if (cgroup !== undefined) this.#ended.expect();
   }
 
-  /** Asks the shim to end: it reaps its containers, and a v1 cgroup is then free at once. What is left is killed by cgroup. */
+  /** Asks the shim to end: it reaps its containers, answers and is gone a little later. What is left is killed by cgroup. */
   async #shutDown(sandbox: Sandbox): Promise<void> {
     const timer = setTimeout(() => sandbox.client.close(), shutdownTimeoutMs);
     try {
       const ended = sandbox.client.request("SHUTDOWN", new Uint8Array());
       await Promise.all([ended, resumeAll(sandbox, this.#parts.library)]);
-      // A little later than the answer, and then its cgroup is empty.
-      await sandbox.client.closed;
     } catch (error) {
       this.#parts.log.info({ sandbox: sandbox.id, err: error }, "the shim did not end by itself");
     } finally {
@@ -301,7 +301,7 @@ export class Sandboxes {
       for (const exit of await readExits(directory)) events.push({ event: "containerExited", sandbox: name, container: exit });
       events.push({ event: "sandboxLost", sandbox: name });
     }
-    await this.#takeAway(directory, record?.cgroup, []);
+    await this.#takeAway(directory, record?.cgroup);
     return undefined;
   }
 

@@ -67,8 +67,6 @@ export class ShimClient {
   readonly #pending = new Map<number, Pending>();
   readonly #onEvent: (frame: Frame) => void;
   readonly #onClose: () => void;
-  /** Resolves when the connection has ended, for whatever reason. */
-  readonly closed: Promise<void>;
   #lastRequest = 0;
   #isClosed = false;
 
@@ -90,12 +88,7 @@ export class ShimClient {
     socket.on("error", (error) => {
       fault = error;
     });
-    this.closed = new Promise((resolve) => {
-      socket.on("close", () => {
-        this.#end(fault);
-        resolve();
-      });
-    });
+    socket.on("close", () => this.#end(fault));
   }
 
   /** Resolves with the answer, whose fields are read by the caller; an ERROR is thrown. A late answer to a cancelled one is dropped. */

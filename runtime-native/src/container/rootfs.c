@@ -65,6 +65,8 @@ mount_by_layers (const struct ts_rootfs *rootfs)
     err = set_folder (fs, "workdir", rootfs->work);
   if (err == 0 && sys_fsconfig (fs, FSCONFIG_SET_FLAG, "volatile", NULL) < 0)
     err = -errno;
+  if (err == 0 && sys_fsconfig (fs, FSCONFIG_SET_STRING, "uuid", "null") < 0)
+    err = -errno;
   if (err == 0 && sys_fsconfig (fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0)
     err = -errno;
   if (err < 0)

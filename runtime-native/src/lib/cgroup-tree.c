@@ -462,13 +462,25 @@ remove_children (struct ts_cgroups *cgroups, const char *path, const char *const
     }
 }
 
+/* A process leaves its cgroups before its end is told. That of a stranger who got the pid is waited for no longer. */
+static void
+wait_for_end (pid_t pid, int wait_ms)
+{
+  cleanup_close int fd = pid > 0 ? sys_pidfd_open (pid) : -1;
+  struct pollfd end = { .fd = fd, .events = POLLIN };
+
+  if (fd >= 0)
+    poll (&end, 1, wait_ms);
+}
+
 int
-ts_sandbox_clear (struct ts_cgroups *cgroups, const char *path, const char *const *children, const char *folder,
-                  int32_t wait_ms, uint32_t *left, struct ts_result *res)
+ts_sandbox_clear (struct ts_cgroups *cgroups, int32_t shim, const char *path, const char *const *children,
+                  const char *folder, int32_t wait_ms, uint32_t *left, struct ts_result *res)
 {
   int32_t done = 0;
   int err;
 
+  wait_for_end (shim, wait_ms);
   remove_children (cgroups, path, children);
   err = ts_cgroup_clear (cgroups, path, wait_ms, left, res);
   if (err < 0 || *left > 0)

@@ -103,9 +103,10 @@ TS_EXPORT int ts_cgroup_remove (struct ts_cgroups *cgroups, const char *path, ui
 /* One round of both: removes what is empty at once, else kills first. *busy counts what is left. */
 TS_EXPORT int ts_cgroup_clear (struct ts_cgroups *cgroups, const char *path, int32_t wait_ms, uint32_t *busy,
                                struct ts_result *res);
-/* One round of a sandbox's end: as ts_cgroup_clear, which is quicker when it knows the children, and when nothing is
+/* One round of a sandbox's end: waits for its shim, which is about to end by itself (pid, 0 for none), then as
+   ts_cgroup_clear, which is quicker when it knows the children, and when nothing is
    left of the cgroup a round of ts_remove_tree for the sandbox's folder. *left is 0 once both are gone. */
-TS_EXPORT int ts_sandbox_clear (struct ts_cgroups *cgroups, const char *path, const char *const *children,
+TS_EXPORT int ts_sandbox_clear (struct ts_cgroups *cgroups, int32_t shim, const char *path, const char *const *children,
                                 const char *folder, int32_t wait_ms, uint32_t *left, struct ts_result *res);
 /* v1: memory cgroups of pods, right below the root, are not removed by the calls above but set aside, until what the
    pod wrote is on the disk. Removes those where it is by now, at the earliest after 5 seconds. *left are to be seen to

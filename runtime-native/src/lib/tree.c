@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,7 +19,9 @@
 enum
 {
   /* Deeper folders are moved up before they are emptied, so that neither stack nor descriptors run out. */
-  MAX_DEPTH = 32
+  MAX_DEPTH = 32,
+  /* Of what is read of a folder at once. */
+  ENTRIES_SIZE = 16 * 1024
 };
 
 struct removal
@@ -73,7 +76,7 @@ remove_folder (struct removal *removal, int dirfd, const char *name, int depth)
 }
 
 static int
-remove_any (struct removal *removal, int dirfd, const struct dirent *entry, int depth)
+remove_any (struct removal *removal, int dirfd, const struct dirent64 *entry, int depth)
 {
   const char *name = entry->d_name;
 
@@ -92,23 +95,29 @@ remove_any (struct removal *removal, int dirfd, const struct dirent *entry, int 
 
 /* One reading of the folder; *found says whether there was anything. */
 static int
-empty_folder (struct removal *removal, DIR *dir, int depth, bool *found)
+empty_folder (struct removal *removal, int fd, int depth, bool *found)
 {
-  struct dirent *entry;
+  cleanup_free char *entries = malloc (ENTRIES_SIZE);
+  ssize_t size;
 
+  if (!entries)
+    return -ENOMEM;
   *found = false;
-  while ((entry = readdir (dir)))
-    {
-      int err;
+  while ((size = getdents64 (fd, entries, ENTRIES_SIZE)) > 0)
+    for (ssize_t at = 0; at < size;)
+      {
+        const struct dirent64 *entry = (const struct dirent64 *) (entries + at);
+        int err;
 
-      if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
-        continue;
-      *found = true;
-      err = remove_any (removal, dirfd (dir), entry, depth);
-      if (err < 0)
-        return err;
-    }
-  return 0;
+        at += entry->d_reclen;
+        if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
+          continue;
+        *found = true;
+        err = remove_any (removal, fd, entry, depth);
+        if (err < 0)
+          return err;
+      }
+  return size < 0 ? -errno : 0;
 }
 
 /* Takes fd, the folder that has this name in dirfd. It is read again when it is not empty afterwards: some file systems
@@ -116,25 +125,20 @@ empty_folder (struct removal *removal, DIR *dir, int depth, bool *found)
 static int
 remove_full_folder (struct removal *removal, int parent, const char *name, int fd, int depth)
 {
-  cleanup_dir DIR *dir = fdopendir (fd);
-  bool found = true;
+  cleanup_close int folder = fd;
 
-  if (!dir)
+  for (;;)
     {
-      int err = -errno;
-
-      close (fd);
-      return err;
-    }
-  for (;; rewinddir (dir))
-    {
-      int err = empty_folder (removal, dir, depth, &found);
+      bool found;
+      int err = empty_folder (removal, folder, depth, &found);
 
       if (err < 0)
         return err;
       if (unlinkat (parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
       if (!found || (errno != ENOTEMPTY && errno != EEXIST))
+        return -errno;
+      if (lseek (folder, 0, SEEK_SET) < 0)
         return -errno;
     }
 }
