@@ -38,14 +38,14 @@ describe("tessera-host", () => {
         const seen = await readHostState(statePath);
         return seen !== undefined && wanted(seen) ? seen : undefined;
       },
-      { deadlineMs: 5000 },
+      { deadlineMs: 30_000 },
     );
     assert.ok(state, `the state file never showed what was waited for; the log: ${await readFile(logPath, "utf8").catch(String)}`);
     return state;
   };
   const logged = async (pattern: RegExp): Promise<RegExpMatchArray> => {
     const found = await waitFor(async () => (await readFile(logPath, "utf8").catch(() => "")).match(pattern) ?? undefined, {
-      deadlineMs: 5000,
+      deadlineMs: 30_000,
     });
     assert.ok(found, `the log never said ${pattern}: ${await readFile(logPath, "utf8").catch(String)}`);
     return found;
@@ -121,7 +121,7 @@ describe("tessera-host", () => {
     t.after(tearDown);
     const { self } = await start("node", "for i in 1 2 3 4 5; do sh -c 'sleep 0.0$0 & exit 0' $i; done; echo orphaned; exec sleep 1000");
     await logged(/^orphaned$/m);
-    const alone = await waitFor(async () => ((await listProcesses(cgroup)).length === 2 ? true : undefined), { deadlineMs: 5000 });
+    const alone = await waitFor(async () => ((await listProcesses(cgroup)).length === 2 ? true : undefined), { deadlineMs: 30_000 });
     assert.ok(alone, `more than init and its command are left: ${await listProcesses(cgroup)}`);
     const children = (await readFile(`/proc/${self.pid}/task/${self.pid}/children`, "utf8")).trim().split(" ");
     assert.equal(children.length, 1, `zombies among ${children}`);
@@ -134,7 +134,7 @@ describe("tessera-host", () => {
     const pids = await listProcesses(cgroup);
     assert.ok(pids.length >= 3);
     await signalProcess(self, "SIGTERM");
-    assert.ok(await waitFor(async () => ((await isAlive(self)) ? undefined : true), { deadlineMs: 5000 }), "init outlived TERM");
+    assert.ok(await waitFor(async () => ((await isAlive(self)) ? undefined : true), { deadlineMs: 30_000 }), "init outlived TERM");
     assert.deepEqual(await listProcesses(cgroup), []);
     assert.equal(existsSync(statePath), false, "the state file speaks of a process that is gone");
   });
@@ -163,7 +163,7 @@ describe("tessera-host", () => {
     const { self, command } = await nextState((state) => state.command !== undefined);
     assert.ok(command);
     await signalProcess(self, "SIGKILL");
-    assert.ok(await waitFor(async () => ((await isAlive(command)) ? undefined : true), { deadlineMs: 5000 }), "it runs on unwatched");
+    assert.ok(await waitFor(async () => ((await isAlive(command)) ? undefined : true), { deadlineMs: 30_000 }), "it runs on unwatched");
   });
 
   for (const [sentence, args, said] of [
@@ -195,7 +195,7 @@ describe("tessera-host", () => {
       start("node", "true", ["--bind", `${folder}/missing:/var/lib/tessera`]),
       /bind .*\/missing at \/var\/lib\/tessera: No such file/,
     );
-    const gone = await waitFor(async () => ((await listProcesses(cgroup)).length === 0 ? true : undefined), { deadlineMs: 5000 });
+    const gone = await waitFor(async () => ((await listProcesses(cgroup)).length === 0 ? true : undefined), { deadlineMs: 30_000 });
     assert.ok(gone, `left: ${await listProcesses(cgroup)}`);
   });
 });

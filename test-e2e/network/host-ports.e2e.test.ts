@@ -35,7 +35,7 @@ async function askDatagram(address: string, port: number): Promise<string> {
     socket.connect(port, address);
     await once(socket, "connect");
     socket.send("?");
-    const [answer] = (await once(socket, "message", { signal: AbortSignal.timeout(10_000) })) as [Buffer];
+    const [answer] = (await once(socket, "message", { signal: AbortSignal.timeout(30_000) })) as [Buffer];
     return answer.toString();
   } finally {
     socket.close();
@@ -73,7 +73,7 @@ scenario("a port of the node leads to the pod, from wherever one asks, and the p
 
   for (const pod of ["node-1-itself", "node-2-itself", "neighbour", "far", "web"])
     assert.equal(await get(cluster, pod, `${node1}:28081`), page, `${pod} asks the node`);
-  assert.equal(await (await fetch(`http://${node1}:28081/`, { signal: AbortSignal.timeout(10_000) })).text(), page, "from outside");
+  assert.equal(await (await fetch(`http://${node1}:28081/`, { signal: AbortSignal.timeout(30_000) })).text(), page, "from outside");
   assert.equal(await get(cluster, "node-1-itself", "127.0.0.1:28081"), page);
   assert.equal(await get(cluster, "node-1-itself", "127.0.0.1:28082"), page);
   const log = await cluster.kubectlOk(["logs", "web", "-c", "main"]);
@@ -106,7 +106,7 @@ scenario("connections through a port of the node outlive its agent, whose succes
   await cluster.waitReady("echo", "node-1-itself");
   const socket = connect(port.hostPort, await addressOfNode1(cluster, "echo"));
   try {
-    await once(socket, "connect", { signal: AbortSignal.timeout(10_000) });
+    await once(socket, "connect", { signal: AbortSignal.timeout(30_000) });
     await echo(socket, "before");
     const { pid } = (await clusterParts()).find(({ name }) => name === "node-1 agent") ?? {};
     assert.ok(pid);
@@ -137,5 +137,5 @@ scenario("a port that a process of the node listens on is told with its name, an
   await cluster.kubectlOk(["delete", "pod", "squatter"]);
   await cluster.kubectlOk(["wait", "--for=condition=Ready", "--timeout=90s", "pod/web"], { timeoutMs: 100_000 });
   const node1 = await addressOfNode1(cluster, "web");
-  assert.equal(await (await fetch(`http://${node1}:28084/`, { signal: AbortSignal.timeout(10_000) })).text(), page);
+  assert.equal(await (await fetch(`http://${node1}:28084/`, { signal: AbortSignal.timeout(30_000) })).text(), page);
 });

@@ -56,7 +56,7 @@ describe("tsctl with a real control plane", () => {
       terminal: undefined,
       clock: systemClock,
       settings: { kubeconfigs: [kubeconfig], devHome: folder, dist, node: process.execPath, version: "0.1.0", editor, diff: "diff -u -N" },
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(60_000),
     });
     return { code, stdout: out.text, stderr: err.text };
   }

@@ -41,7 +41,7 @@ async function freePort(): Promise<number> {
 
 const never: ActionTarget["runCommand"] = () => assert.fail("no command was to be run");
 
-async function look(probe: Probe, target: Partial<ActionTarget> = {}, signal = AbortSignal.timeout(10_000)) {
+async function look(probe: Probe, target: Partial<ActionTarget> = {}, signal = AbortSignal.timeout(30_000)) {
   const [settings] = probesOf({ livenessProbe: probe });
   assert.ok(settings);
   return await runProbe(settings, { address: HOST, spec: { name: "main" }, runCommand: never, ...target }, signal);
@@ -268,7 +268,7 @@ describe("an exec probe", () => {
 describe("a hook", () => {
   const hook = async (handler: LifecycleHandler, target: Partial<ActionTarget> = {}) => {
     const whole = { address: HOST, spec: { name: "main", ports: [] }, runCommand: never, ...target };
-    await runHook(handler, whole, systemClock, AbortSignal.timeout(10_000));
+    await runHook(handler, whole, systemClock, AbortSignal.timeout(30_000));
   };
 
   it("asks for a path at the pod's port, and takes whatever it is answered", async () => {

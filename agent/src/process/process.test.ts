@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { Container, PodSpec, TesseraError } from "@tessera/proto";
+import type { Container, PodSpec } from "@tessera/proto";
 import { ReferencedObjects } from "../objects/referenced-objects.ts";
 import { container, pod } from "../pod/testing/pod-builder.ts";
 import { containerCapabilities } from "./capabilities.ts";
@@ -13,23 +13,12 @@ import { containerEnv } from "./env.ts";
 import { expand } from "./expansion.ts";
 import { fieldValue, type PodFacts, resourceValue } from "./fields.ts";
 import { readImageFile } from "./image-file.ts";
-import { imageVolumePaths } from "./image-volumes.ts";
-import { containerMounts } from "./mounts.ts";
-import { containerResources, type LimitContext, oomScoreAdj, podResources } from "./resources.ts";
 import { signalName, signalNumber } from "./signals.ts";
 import { podSysctls, sysctlRefusal } from "./sysctls.ts";
-import { annotatedLimits } from "./tuning.ts";
+import { refuses } from "./testing/refuses.ts";
 import { AccountReader, resolveUser } from "./user.ts";
 
 const FACTS: PodFacts = { hostAddresses: ["192.0.2.1"], podAddresses: ["10.64.1.7"], nodeCpuMillis: 2000, nodeMemoryBytes: 8 * 2 ** 30 };
-
-function refuses(work: () => unknown, reason: string, message: RegExp): void {
-  assert.throws(work, (error: TesseraError) => {
-    assert.equal(error.reason, reason);
-    assert.match(error.message, message);
-    return true;
-  });
-}
 
 describe("expansion of $(NAME)", () => {
   const values: Record<string, string> = { A: "1", EMPTY: "", "B.C": "dotted" };
@@ -257,105 +246,6 @@ describe("capabilities", () => {
   });
 });
 
-describe("resources", () => {
-  const node = { memoryBytes: 8 * 2 ** 30, swapBytes: 0, hugepages: [] };
-  const resourcesOf = (one: Container, on: LimitContext["node"] = node) =>
-    containerResources(one, { pod: pod("p", { containers: [one] }), node: on });
-
-  it("become shares, quota and limits", () => {
-    const limited = container("main", { resources: { requests: { cpu: "500m" }, limits: { cpu: "250m", memory: "64Mi" } } });
-    assert.deepEqual(resourcesOf(limited), {
-      cpuShares: 512,
-      cpuQuotaUs: 25_000,
-      cpuPeriodUs: 100_000,
-      memoryLimitBytes: 64 * 2 ** 20,
-      swapLimitBytes: 0,
-    });
-    assert.deepEqual(resourcesOf(container("main")), { cpuShares: 2, swapLimitBytes: 0 });
-    assert.equal(resourcesOf(container("main", { resources: { limits: { cpu: "1m" } } })).cpuQuotaUs, 1000);
-  });
-
-  it("limit the pod as a whole only where every container is limited", () => {
-    const limits = { resources: { limits: { cpu: "1", memory: "64Mi" } } };
-    const both: PodSpec = { containers: [container("a", limits), container("b", limits)] };
-    assert.deepEqual(podResources(pod("p", both), 100), {
-      cpuShares: 2048,
-      cpuQuotaUs: 200_000,
-      cpuPeriodUs: 100_000,
-      memoryLimitBytes: 128 * 2 ** 20,
-      pidsLimit: 100,
-    });
-    assert.deepEqual(podResources(pod("p", { containers: [container("a", limits), container("b")] }), undefined), { cpuShares: 1024 });
-  });
-
-  it("give Burstable pods their share of a node's swap, and others none", () => {
-    const swapping = { ...node, swapBytes: 2 ** 30 };
-    const swap = (requests: Record<string, string>, limits?: Record<string, string>) =>
-      resourcesOf(container("a", { resources: { requests, ...(limits ? { limits } : {}) } }), swapping).swapLimitBytes;
-    assert.equal(swap({ memory: "1Gi" }), 2 ** 27);
-    assert.equal(swap({ memory: "1000001" }, { memory: "1Gi" }), 30 * 4096);
-    assert.equal(swap({ memory: "1Gi", cpu: "1" }, { memory: "1Gi", cpu: "1" }), 0, "Guaranteed");
-    assert.equal(swap({ memory: "1Gi", cpu: "1" }, { memory: "1Gi" }), 0, "its memory is all that it may have");
-    assert.equal(swap({ cpu: "1" }), 0, "it asks for no memory");
-    assert.equal(swap({}), 0, "BestEffort");
-  });
-
-  it("limit every size of huge pages that the node has", () => {
-    const paged = { ...node, hugepages: [2 ** 21, 2 ** 30].map((pageBytes) => ({ pageBytes, count: 1 })) };
-    const limits = { "hugepages-2Mi": "4Mi", memory: "1Gi" };
-    assert.deepEqual(resourcesOf(container("a", { resources: { limits, requests: limits } }), paged).hugepageLimits, [
-      { pageBytes: 2 ** 21, limitBytes: 2 ** 22 },
-      { pageBytes: 2 ** 30, limitBytes: 0 },
-    ]);
-  });
-
-  it("take from annotations what no field says", () => {
-    const annotations = {
-      "tessera.dev/ulimits": "nofile=10:20",
-      "tessera.dev/blkio-weight.main": "700",
-      "tessera.dev/device-read-bps": "/dev/a:1Mi,/dev/b:2Mi",
-      "tessera.dev/device-write-iops": "/dev/link-to-a:5",
-    };
-    const annotated = { ...pod("p"), metadata: { name: "p", annotations } };
-    const findDevice = (path: string) => ({ major: 8, minor: path.endsWith("a") ? 0 : 16 });
-    assert.deepEqual(annotatedLimits(annotated, container("main"), findDevice), {
-      rlimits: [{ name: "nofile", soft: 10, hard: 20 }],
-      resources: {
-        ioWeight: 700,
-        ioLimits: [
-          { major: 8, minor: 0, readBytes: 2 ** 20, writeOperations: 5 },
-          { major: 8, minor: 16, readBytes: 2 ** 21 },
-        ],
-      },
-    });
-    const { rlimits, resources } = annotatedLimits(pod("p"), container("main"));
-    assert.deepEqual([rlimits, resources], [undefined, {}]);
-    const on = (device: string) => ({
-      ...pod("p"),
-      metadata: { name: "p", annotations: { "tessera.dev/device-read-bps": `${device}:1` } },
-    });
-    refuses(() => annotatedLimits(on("/dev/nowhere"), container("main")), "Invalid", /the node has no device \/dev\/nowhere/);
-    refuses(() => annotatedLimits(on("/dev/null"), container("main")), "Invalid", /\/dev\/null is no block device/);
-  });
-
-  it("keep to the CPUs and memory nodes that annotations name, which the node must have", () => {
-    const on = (set: Record<string, string>) => ({ ...pod("p"), metadata: { name: "p", annotations: set } });
-    const { resources } = annotatedLimits(on({ "tessera.dev/cpuset-cpus": "0", "tessera.dev/cpuset-mems": "0" }), container("main"));
-    assert.deepEqual(resources, { cpusetCpus: "0", cpusetMems: "0" });
-    const beyond = (name: string) => () => annotatedLimits(on({ [`tessera.dev/${name}.main`]: "0,8000" }), container("main"));
-    refuses(beyond("cpuset-cpus"), "Invalid", /the node has no CPU 8000, only 0/);
-    refuses(beyond("cpuset-mems"), "Invalid", /the node has no memory node 8000, only 0/);
-  });
-
-  it("say who is killed first when memory runs out", () => {
-    const limits = { cpu: "1", memory: "1Gi" };
-    const guaranteed = container("a", { resources: { limits, requests: limits } });
-    const burstable = container("a", { resources: { requests: { memory: "4Gi" } } });
-    const score = (one: Container) => oomScoreAdj(pod("p", { containers: [one] }), one, 8 * 2 ** 30);
-    assert.deepEqual([score(guaranteed), score(burstable), score(container("a"))], [0, 500, 1000]);
-  });
-});
-
 describe("the pod's own /etc files", () => {
   const node = "nameserver 127.0.0.53\nnameserver 192.0.2.53\nsearch example.org\noptions ndots:2 edns0\n";
 
@@ -420,97 +310,6 @@ describe("the pod's own /etc files", () => {
     assert.equal(podHostname(pod(`${"x".repeat(62)}-yz`), "node"), "x".repeat(62));
     assert.equal(podHostname(pod("a", { hostname: "web" }), "node"), "web");
     assert.equal(podHostname(pod("a", { hostNetwork: true }), "node"), "node");
-  });
-});
-
-describe("mounts", () => {
-  const volumes = new Map([
-    ["data", { source: "/host/data", readOnly: false }],
-    ["settings", { source: "/host/settings", readOnly: true }],
-  ]);
-  const given = [{ source: "/host/hosts", destination: "/etc/hosts" }];
-  const imageVolumes = [
-    { source: "/host/0", destination: "/etc/hosts" },
-    { source: "/host/1", destination: "/image" },
-  ];
-  const variables = new Map([
-    ["NAME", "web-0"],
-    ["UP", "../up"],
-    ["EMPTY", ""],
-  ]);
-  const mount = (...volumeMounts: NonNullable<Container["volumeMounts"]>) =>
-    containerMounts({ container: container("main", { volumeMounts }), volumes, given, imageVolumes, variables });
-
-  it("come outermost first, and a volume takes the place of a given file", () => {
-    const mounts = mount(
-      { name: "data", mountPath: "/a/b/c/" },
-      { name: "settings", mountPath: "/a" },
-      { name: "data", mountPath: "/etc/hosts" },
-    );
-    assert.deepEqual(
-      mounts.map((one) => [one.destination, one.source, one.readOnly]),
-      [
-        ["/a", "/host/settings", true],
-        ["/image", "/host/1", false],
-        ["/etc/hosts", "/host/data", false],
-        ["/a/b/c", "/host/data", false],
-      ],
-    );
-  });
-
-  it("refuse what would not be safe or is not there yet", () => {
-    refuses(() => mount({ name: "data", mountPath: "/a/../etc" }), "Invalid", /without "\.\."/);
-    refuses(() => mount({ name: "data", mountPath: "/" }), "Invalid", /over the container's root/);
-    refuses(() => mount({ name: "nothing", mountPath: "/a" }), "Invalid", /no such volume/);
-    refuses(() => mount({ name: "data", mountPath: "/a", mountPropagation: "Bidirectional" }), "Invalid", /privileged/);
-  });
-
-  it("show a path below the volume, which the container's variables may name", () => {
-    const below = (more: object) => mount({ name: "data", mountPath: "/a", ...more }).find((one) => one.destination === "/a")?.subPath;
-    assert.equal(below({}), undefined);
-    assert.equal(below({ subPath: "x/$(NAME)" }), "x/$(NAME)");
-    assert.equal(below({ subPathExpr: "logs/$(NAME)/$$(NAME)" }), "logs/web-0/$(NAME)");
-    assert.equal(below({ subPathExpr: "$(EMPTY)" }), undefined, "the whole volume, as in Kubernetes");
-    refuses(() => below({ subPathExpr: "$(OTHER)" }), "Invalid", /volumeMount "data": subPathExpr names the variable OTHER/);
-    refuses(() => below({ subPathExpr: "a/$(UP)" }), "Invalid", /subPath "a\/\.\.\/up" must be without "\.\."/);
-    refuses(() => below({ subPathExpr: "$(EMPTY)/a" }), "Invalid", /must be relative/);
-    refuses(() => below({ subPath: "../a" }), "Invalid", /must be without/);
-  });
-
-  it("are made for the volumes of the image, unless the pod has one there itself", () => {
-    const types = (...mounts: NonNullable<Container["volumeMounts"]>) =>
-      mount(...mounts).map((one) => `${one.destination} ${one.type} ${one.source}`);
-    assert.deepEqual(types(), ["/image imageVolume /host/1", "/etc/hosts bind /host/hosts"]);
-    assert.deepEqual(types({ name: "data", mountPath: "/image/" }), ["/image bind /host/data", "/etc/hosts bind /host/hosts"]);
-  });
-
-  it("of an image are at plain paths", () => {
-    assert.deepEqual(imageVolumePaths({ volumes: ["/data/", "/data", "/x/../../etc", "relative/./a", "/a//b"] }), [
-      "/data",
-      "/etc",
-      "/relative/a",
-      "/a/b",
-    ]);
-    for (const path of ["/", "", "/a/..", "/a\0b"]) {
-      refuses(() => imageVolumePaths({ volumes: [path] }), "Invalid", /the image declares a volume at ".*", where there can be none/);
-    }
-    const many = Array.from({ length: 101 }, (_, number) => `/v${number}`);
-    refuses(() => imageVolumePaths({ volumes: many }), "Invalid", /the image declares 101 volumes; at most 100/);
-  });
-
-  it("tell the container of later mounts only as it asks", () => {
-    const privileged = container("main", {
-      securityContext: { privileged: true },
-      volumeMounts: ["None", "HostToContainer", "Bidirectional"].map((mountPropagation) => ({
-        name: "data",
-        mountPath: `/${mountPropagation}`,
-        mountPropagation,
-      })),
-    });
-    assert.deepEqual(
-      containerMounts({ container: privileged, volumes, given: [], imageVolumes: [], variables }).map((one) => one.propagation),
-      ["private", "rslave", "rshared"],
-    );
   });
 });
 

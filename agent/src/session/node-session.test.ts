@@ -77,7 +77,7 @@ test("a stream goes on where it began when the session is begun anew", async (t)
   // Long enough for the first connection to be looked at several times.
   const endMs = performance.now() + 10 * keepaliveMs;
   for (let count = 1; performance.now() < endMs; count++) {
-    const answer = once(stream, "data", { signal: AbortSignal.timeout(5_000) });
+    const answer = once(stream, "data", { signal: AbortSignal.timeout(30_000) });
     stream.write({ frame: { $case: "stdin", value: Buffer.from(String(count)) } });
     const [{ frame }] = (await answer) as [StreamFrame];
     assert.equal(frame?.$case === "stdin" && frame.value.toString(), String(count));

@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const bytes = (path = folder, enough = ENOUGH) => folderBytes(path, enough, AbortSignal.timeout(10_000));
+const bytes = (path = folder, enough = ENOUGH) => folderBytes(path, enough, AbortSignal.timeout(30_000));
 const write = (path: string, kiB: number) => writeFile(join(folder, path), Buffer.alloc(kiB * KI_B, 1));
 
 describe("the bytes of a folder", () => {
@@ -125,7 +125,7 @@ describe("what a pod may fill", () => {
 });
 
 describe("an excess", () => {
-  const find = (more: Partial<PodStorage>) => findExcess(storage(more), AbortSignal.timeout(10_000));
+  const find = (more: Partial<PodStorage>) => findExcess(storage(more), AbortSignal.timeout(30_000));
   const at = (name: string) => join(folder, name);
   beforeEach(async () => {
     for (const name of ["scratch", "upper", "logs", "other"]) await mkdir(at(name));

@@ -61,6 +61,15 @@ nodes.script = async (request, agent, nodeName) => {
   if (request.$case === "portForward") await programs[request.value.port]?.(agent);
 };
 
+/** It has said more, or has ended. */
+async function said(child: ChildProcess): Promise<void> {
+  const looked = new AbortController();
+  const { signal } = looked;
+  const any = [child.stdout, child.stderr].map((stream) => once(stream ?? child, "data", { signal }));
+  await Promise.race([...any, once(child, "exit", { signal })]);
+  looked.abort();
+}
+
 /** A kubectl port-forward of the pod "web", until the end of the scope. */
 async function forwarding(...ports: number[]) {
   const child = spawn("kubectl", ["port-forward", "pod/web", ...ports.map((port) => `:${port}`)], {
@@ -71,7 +80,7 @@ async function forwarding(...ports: number[]) {
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (output.text += data));
   const local = (port: number) => Number(new RegExp(`127.0.0.1:(\\d+) -> ${port}\\n`).exec(output.text)?.[1]);
   while (!ports.every((port) => local(port) > 0)) {
-    await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+    await said(child);
     assert.equal(child.exitCode, null, output.text);
   }
   return {
@@ -115,7 +124,10 @@ test("kubectl prints why a port of the pod cannot be reached", async () => {
   await using tunnel = await forwarding(81);
   const socket = tunnel.dial(81);
   await allOf(socket);
-  while (!tunnel.output.text.includes("refused")) await Promise.race([once(tunnel.child.stderr ?? assert.fail(), "data")]);
+  while (!tunnel.output.text.includes("refused")) {
+    assert.equal(tunnel.child.exitCode, null, tunnel.output.text);
+    await said(tunnel.child);
+  }
   assert.match(tunnel.output.text, /error forwarding port 81 to pod web: connect to port: localhost:81: connection refused/);
 });
 

@@ -20,7 +20,7 @@ import { SupervisedChild } from "./supervised-child.ts";
 import { startTestEtcd, startTestNats } from "./testing.ts";
 
 const log = pino({ level: "silent" });
-const soon = (): AbortSignal => AbortSignal.timeout(20_000);
+const soon = (): AbortSignal => AbortSignal.timeout(60_000);
 
 async function temporary(): Promise<{ dir: string } & AsyncDisposable> {
   const dir = await mkdtemp(join(tmpdir(), "tessera-embedded-"));
@@ -131,7 +131,7 @@ test("children die with their parent, even when that is killed", async () => {
     import { EmbeddedEtcd } from ${JSON.stringify(new URL("./embedded-etcd.ts", import.meta.url).href)};
     import { pino } from "pino";
     const etcd = new EmbeddedEtcd({ dir: ${JSON.stringify(folder.dir)}, log: pino({ level: "silent" }), unsafeNoFsync: true });
-    await etcd.start(AbortSignal.timeout(20_000));
+    await etcd.start(AbortSignal.timeout(60_000));
     process.stdout.write(String(etcd.pid));
   `;
   const parent = await startProgram(process.execPath, ["--input-type=module-typescript", "-e", program], { cwd: import.meta.dirname });

@@ -166,7 +166,7 @@ describe("Secrets in etcd", () => {
     await using reader = await controlPlane();
     assert.equal(reader.secrets.get("default", "a")?.value.data.password, password);
     await writer.store.create(keyOf("b"), secret("b"));
-    for await (const events of reader.secrets.watch(from + 1, AbortSignal.timeout(5_000))) {
+    for await (const events of reader.secrets.watch(from + 1, AbortSignal.timeout(30_000))) {
       assert.deepEqual(
         events.map((event) => event.object.value.data.password),
         [password],
@@ -250,7 +250,7 @@ describe("Secrets in etcd", () => {
           return plane.store.update(key, value, revision);
         },
       });
-      await assert.rejects(dying.resealAll(AbortSignal.timeout(5_000)), /killed/);
+      await assert.rejects(dying.resealAll(AbortSignal.timeout(30_000)), /killed/);
       await until(async () => (await uses())[next] === (survived || undefined), `${survived} Secrets under the new key`);
 
       await using successor = await controlPlane();
@@ -286,9 +286,9 @@ describe("Secrets in etcd", () => {
     await two.secrets.waitFor(await two.store.currentRevision());
     assert.equal([...two.secrets.list()].length, 2);
     // Neither goes on rewriting what the other has rewritten.
-    await one.resealing.resealAll(AbortSignal.timeout(5_000));
+    await one.resealing.resealAll(AbortSignal.timeout(30_000));
     const { modRevision } = await raw("before");
-    await two.resealing.resealAll(AbortSignal.timeout(5_000));
+    await two.resealing.resealAll(AbortSignal.timeout(30_000));
     assert.equal((await raw("before")).modRevision, modRevision);
   });
 
@@ -390,7 +390,7 @@ describe("Secrets in etcd", () => {
     const last = await writer.store.create(keyOf("replaced"), secret("replaced", "2"));
     await compact(etcd, etcdRevision(last));
     proxy.cut();
-    await reader.secrets.waitFor(last, { timeoutMs: 10_000 });
+    await reader.secrets.waitFor(last, { timeoutMs: 30_000 });
     assert.deepEqual(told, ["DELETED replaced"]);
     assert.equal(reader.secrets.get("default", "kept")?.value.data.password, password);
     assert.throws(() => reader.secrets.list(), unreadable("kept"));
@@ -423,7 +423,7 @@ describe("Secrets in etcd", () => {
       pruneEncryptionKeys({ path, client, nowMs: later }),
       new RegExp(`still needed, none was dropped: "${before}" by 1 Secrets \\(/registry/secrets/default/a\\)`),
     );
-    await plane.resealing.resealAll(AbortSignal.timeout(5_000));
+    await plane.resealing.resealAll(AbortSignal.timeout(30_000));
     await assert.rejects(pruneEncryptionKeys({ path, client, nowMs: Date.now() }), /changed less than a minute ago.*try again in \d+ s/);
     assert.deepEqual(await pruneEncryptionKeys({ path, client, nowMs: later }), [before]);
     assert.equal(plane.keys.find("nobody-has-it"), undefined);

@@ -52,7 +52,7 @@ async function listed(events: EventSource, namespace: string, expected: readonly
 
 async function watched(events: EventSource, namespace: string, from: string, count: number): Promise<string[]> {
   const seen: string[] = [];
-  for await (const { type, object } of events.watch(namespace, from, AbortSignal.timeout(15_000))) {
+  for await (const { type, object } of events.watch(namespace, from, AbortSignal.timeout(30_000))) {
     seen.push(`${type} ${summary(object)}`);
     if (seen.length === count) break;
   }

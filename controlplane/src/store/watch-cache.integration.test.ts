@@ -70,7 +70,7 @@ class Told {
 
 /** Watches until `count` events have come. */
 async function collect(things: ResourceCache<Thing>, from: number, count: number, told = new Told()): Promise<Told> {
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(30_000);
   for await (const events of things.watch(from, signal)) {
     for (const event of events) told.add(event);
     if (told.events.length >= count) return told;
@@ -217,7 +217,7 @@ describe("WatchCache", () => {
     await using running = start({ history: { events: 16, bytes: 1_000_000 } });
     const { things, cache } = running;
     await cache.ready;
-    const watcher = things.watch(things.revision, AbortSignal.timeout(10_000))[Symbol.asyncIterator]();
+    const watcher = things.watch(things.revision, AbortSignal.timeout(30_000))[Symbol.asyncIterator]();
     const first = watcher.next();
     await store.create(key("first"), stored("first", 0));
     assert.equal((await first).value?.length, 1);
@@ -287,7 +287,7 @@ describe("WatchCache", () => {
       version = await store.remove(key(`x${i}`), await store.update(key(`x${i}`), stored(`x${i}`, i + 1), created));
       if (i % 9 === 0) proxy.cut();
     }
-    await things.waitFor(version, { timeoutMs: 10_000 });
+    await things.waitFor(version, { timeoutMs: 30_000 });
     assert.equal(told.events.length, 300);
     assert.deepEqual((await watched).summary(), told.summary());
     through.close();
@@ -304,7 +304,7 @@ describe("WatchCache", () => {
     let version = 0;
     for (let i = 0; i < 8; i++) version = await store.create(key(`big${i}`), stored(`big${i}`, i, filler));
     proxy.cut();
-    await things.waitFor(version, { timeoutMs: 10_000 });
+    await things.waitFor(version, { timeoutMs: 30_000 });
     assert.equal(things.size, 8);
     assert.equal(things.get("default", "big7")?.value.filler?.length, filler.length);
     through.close();
@@ -338,7 +338,7 @@ describe("WatchCache", () => {
     await compact(etcd, etcdRevision(last));
     proxy.cut();
 
-    await things.waitFor(last, { timeoutMs: 10_000 });
+    await things.waitFor(last, { timeoutMs: 30_000 });
     const expected = ["DELETED gone 1", "DELETED replaced 1", "MODIFIED changed 3", "ADDED replaced 9", "ADDED new 1"];
     assert.deepEqual(told.summary(), expected);
     assert.deepEqual((await watching).summary(), expected, "a watcher that had everything goes on");
@@ -407,7 +407,7 @@ describe("WatchCache and an etcd that dies", () => {
     await until(() => count > before + 200, "writes after the last restart");
     writing = false;
     await Promise.all(writers);
-    await things.waitFor(await store.currentRevision(), { timeoutMs: 10_000 });
+    await things.waitFor(await store.currentRevision(), { timeoutMs: 30_000 });
     await until(() => watched.events.length >= told.events.length, "the watcher");
     stop.abort();
     await watching;

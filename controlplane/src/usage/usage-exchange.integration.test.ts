@@ -61,7 +61,7 @@ describe("usage between control planes", () => {
     one.store.take = (node) => void taken.push(node);
     one.exchange.report("mine", report(usage(1, 1)));
     // Behind it on the same connection, and back again: by then its own would have come.
-    await (await one.link.connection(AbortSignal.timeout(5_000))).flush();
+    await (await one.link.connection(AbortSignal.timeout(30_000))).flush();
     two.exchange.report("theirs", report(usage(1, 1)));
     await eventually("the other's is heard", () => taken.includes("theirs"));
     assert.deepEqual(

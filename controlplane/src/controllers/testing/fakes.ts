@@ -54,7 +54,7 @@ export class RecordedEvents implements EventSink {
 export const silentLog: Logger = pino({ level: "silent" });
 
 /** Resolves when the claim holds; looks after every turn of the event loop. Rejects with the claim's text when it does not come true in time. */
-export async function eventually(claim: string, holds: () => boolean | Promise<boolean>, timeoutMs = 5_000): Promise<void> {
+export async function eventually(claim: string, holds: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`did not come true within ${timeoutMs} ms: ${claim}`);
