@@ -100,7 +100,7 @@ async function runProgramOf(main: string, name: string): Promise<Medians | undef
     const [code] = await ended;
     if (code === 0) return medians;
     await removeStaleClusters();
-    CpuMeter.removeStale();
+    await CpuMeter.removeStale();
     return undefined;
   });
 }

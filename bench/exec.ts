@@ -1,6 +1,6 @@
 /** `/bin/true` in a running container: through the whole API, and in the agent's runtime alone against `crun exec`. */
 import { join } from "node:path";
-import { findCrun, makeBundle, type Round, runFloor } from "./baselines.ts";
+import { findCrun, makeBundle, runFloor } from "./baselines.ts";
 import { alternate } from "./container.ts";
 import { withCluster } from "./dev-cluster.ts";
 import { type Figure, summarize } from "./figure.ts";
@@ -44,19 +44,15 @@ async function benchExecInAgent(print: (figure: Figure) => void): Promise<void> 
   await RuntimeNode.with(async (node) => {
     const bundle = await makeBundle(crun, join(node.folder, "bundle"), node.image, `${node.meter.name}/crun`, ["/bin/sleep", "100000"]);
     const command = [crun, "--root", join(node.memory, "crun"), "--cgroup-manager", "cgroupfs"];
+    // Its process is in the meter's cgroup, and ends with it.
     await runFloor(node.floor, node.meter, 1, ["run", ...command, "run", "--detach", "--bundle", bundle, "bench"]);
-    let rounds: Map<string, Round[]>;
-    try {
-      rounds = await alternate(
-        {
-          tessera: () => node.run("execs", COUNT),
-          crun: () => runFloor(node.floor, node.meter, COUNT, ["run", ...command, "exec", "bench", "/bin/true"]),
-        },
-        ROUNDS,
-      );
-    } finally {
-      await runFloor(node.floor, node.meter, 1, ["run", ...command, "delete", "--force", "bench"]);
-    }
+    const rounds = await alternate(
+      {
+        tessera: () => node.run("execs", COUNT),
+        crun: () => runFloor(node.floor, node.meter, COUNT, ["run", ...command, "exec", "bench", "/bin/true"]),
+      },
+      ROUNDS,
+    );
     const wall = (name: string) => (rounds.get(name) ?? []).flatMap(({ wallMs }) => wallMs);
     const cpu = (name: string) => (rounds.get(name) ?? []).map(({ cpuMs }) => cpuMs);
     print(summarize("exec of /bin/true in the agent alone", "ms", wall("tessera"), { name: "crun exec", samples: wall("crun") }));

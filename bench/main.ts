@@ -47,7 +47,7 @@ if (process.getuid?.() !== 0) fail("must run as root, for namespaces and cgroups
 
 await runProgram(async () => {
   await removeStaleClusters();
-  CpuMeter.removeStale();
+  await CpuMeter.removeStale();
   removeStaleWorkFolders();
   if (values.compare !== undefined) return await compare(values.compare, wanted, rounds, print);
   for (const [name, benchmark] of Object.entries(all)) if (wanted.includes(name)) await benchmark(print);

@@ -91,31 +91,48 @@ export class CpuMeter {
     return readCpuMs(this.name);
   }
 
-  /** Kills what still runs in it: a baseline whose run was broken off. */
+  /** Kills what still runs in it, or below: what was broken off. */
   async killAll(): Promise<void> {
-    const pids = () => readFileSync(this.processesFile, "utf8").split("\n").filter(Boolean).map(Number);
+    const pids = () => processesBelow(this.#folder());
     const deadlineMs = performance.now() + 5000;
     for (let left = pids(); left.length > 0; left = pids()) {
-      if (performance.now() > deadlineMs) throw new Error(`processes ${left.join(", ")} in ${this.processesFile} do not end`);
+      if (performance.now() > deadlineMs) throw new Error(`processes ${left.join(", ")} in ${this.#folder()} do not end`);
       for (const pid of left) tryKill(pid);
       await delay(20);
     }
   }
 
-  /** Removes the cgroups of benchmarks that were killed. */
-  static removeStale(): void {
-    for (const hierarchy of isUnified ? [""] : readdirSync(cgroups)) {
-      for (const name of readdirSync(join(cgroups, hierarchy))) {
-        const pid = Number(/^tessera-bench-(\d+)$/.exec(name)?.[1] ?? Number.NaN);
-        if (!Number.isNaN(pid) && !isAlive(pid)) removeStaleCgroups(name);
-      }
+  /** Ends and removes what benchmarks left that were killed. */
+  static async removeStale(): Promise<void> {
+    const names = hierarchies().flatMap((hierarchy) => readdirSync(hierarchy));
+    for (const name of new Set(names)) {
+      const pid = Number(/^tessera-bench-(\d+)$/.exec(name)?.[1] ?? Number.NaN);
+      if (Number.isNaN(pid) || isAlive(pid)) continue;
+      console.error(`bench: removing ${name}, which a benchmark left that was killed`);
+      const meter = new CpuMeter(name);
+      await meter.killAll();
+      meter.remove();
     }
   }
 
   /** Once all is over. Others may have made cgroups of this name in other hierarchies. */
   remove(): void {
-    removeCgroups(this.name);
+    for (const hierarchy of hierarchies()) removeCgroups(join(hierarchy, this.name));
   }
+}
+
+function hierarchies(): string[] {
+  return isUnified ? [cgroups] : childrenOf(cgroups);
+}
+
+/** Of a cgroup and all below it. */
+function processesBelow(folder: string): number[] {
+  const own = readFileSync(join(folder, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+  return [...own, ...childrenOf(folder).flatMap(processesBelow)];
+}
+
+function childrenOf(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [join(folder, entry.name)] : []));
 }
 
 function tryKill(pid: number): void {
@@ -126,23 +143,9 @@ function tryKill(pid: number): void {
   }
 }
 
-function removeStaleCgroups(name: string): void {
-  try {
-    removeCgroups(name);
-  } catch (error) {
-    console.error(`bench: the cgroup ${name}, which a benchmark left that was killed, could not be removed:`, error);
-  }
-}
-
-function removeCgroups(name: string): void {
-  const hierarchies = isUnified ? [""] : readdirSync(cgroups);
-  for (const path of hierarchies) for (const below of ["processes", "pods", "crun", ""]) removeFolder(join(cgroups, path, name, below));
-}
-
-function removeFolder(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT" && (error as NodeJS.ErrnoException).code !== "ENOTDIR") throw error;
-  }
+/** A cgroup and all below it. */
+function removeCgroups(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const child of childrenOf(folder)) removeCgroups(child);
+  rmdirSync(folder);
 }

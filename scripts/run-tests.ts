@@ -25,7 +25,7 @@ const suites: readonly Suite[] = [
     timeoutMs: 60_000,
   },
   { name: "integration", pattern: "{proto,controlplane,agent,tsctl,deploy}/**/*.integration.test.ts", concurrency: 2, timeoutMs: 180_000 },
-  { name: "native", pattern: "{runtime-native,agent,deploy}/**/*.native.test.ts", concurrency: 1, timeoutMs: 180_000 },
+  { name: "native", pattern: "{runtime-native,agent,deploy,bench}/**/*.native.test.ts", concurrency: 1, timeoutMs: 180_000 },
   {
     name: "e2e",
     pattern: "test-e2e/**/*.e2e.test.ts",
