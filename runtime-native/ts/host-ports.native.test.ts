@@ -1,24 +1,19 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { constants, tmpdir } from "node:os";
-import { join } from "node:path";
+import { constants } from "node:os";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { hostPortTable } from "./host-port-rules.ts";
 import type { HostPortProtocol, PodHostPort } from "./node-network.ts";
-import { NetworkNode } from "./testing/network-node.ts";
-import { TestNetns } from "./testing/node-process.ts";
+import type { NetworkNode } from "./testing/network-node.ts";
+import type { TestNetns } from "./testing/node-process.ts";
 import { patienceMs } from "./testing/patience.ts";
-import { startProgram } from "./testing/program.ts";
+import { TwoNodes } from "./testing/two-nodes.ts";
 
 const run = promisify(execFile);
-const packageRoot = fileURLToPath(new URL("..", import.meta.url));
-const probe = (name: string) => join(packageRoot, "build/probe", name);
-const outsideAddress = "172.31.77.254";
+const { outsideAddress } = TwoNodes;
 /** The pod's own port. */
 const podPort = 8080;
 const port = 18_080;
@@ -26,58 +21,27 @@ const port = 18_080;
 const tcpPort = (more: Partial<PodHostPort> = {}): PodHostPort => ({ protocol: "TCP", address: "0.0.0.0", port, podPort, ...more });
 
 describe("host ports", () => {
-  let folder: string;
+  let nodes: TwoNodes;
   let outside: TestNetns;
   let a: NetworkNode;
   let b: NetworkNode;
-  let servers: ChildProcess[];
 
-  before(() => run("make", ["-s", "-C", packageRoot, "probes"]));
+  before(() => TwoNodes.build());
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "tessera-host-ports-"));
-    servers = [];
-    outside = new TestNetns(`tst-po-${process.pid}`);
-    await outside.make();
-    await outside.ip("link", "add", "wires", "type", "bridge");
-    await outside.ip("address", "add", `${outsideAddress}/24`, "dev", "wires");
-    await outside.ip("link", "set", "wires", "up");
-    a = new NetworkNode(`tst-pa-${process.pid}`, 1, folder);
-    b = new NetworkNode(`tst-pb-${process.pid}`, 2, folder);
-    await a.make(outside);
-    await b.make(outside);
-    await Promise.all([a, b].map((node) => node.agent.call("ensureNode", node.spec)));
-    await a.agent.call("setPeers", [b.peer]);
-    await b.agent.call("setPeers", [a.peer]);
+    nodes = await TwoNodes.make("tst-p");
+    ({ outside, a, b } = nodes);
+    await nodes.join();
   });
+  afterEach(() => nodes.remove());
 
-  afterEach(async () => {
-    for (const server of servers) server.kill("SIGKILL");
-    await a.remove();
-    await b.remove();
-    await outside.remove();
-    await rm(folder, { recursive: true });
-  });
-
-  /** Runs in a network namespace until the test is over; resolves once it has said that it is ready. */
-  async function serve(netns: string, ...command: readonly string[]): Promise<ChildProcess> {
-    const server = await startProgram("nsenter", [`--net=${netns}`, ...command]);
-    servers.push(server);
-    return server;
-  }
-  const serveTcp = (netns: string, at = podPort) => serve(netns, probe("tcp"), "serve", String(at));
-  const serveUdp = (netns: string, name: string, at = podPort) => serve(netns, probe("udp"), "serve", String(at), name);
-
+  const serveTcp = (netns: string, at = podPort) => nodes.serve(netns, TwoNodes.probe("tcp"), "serve", String(at));
+  const serveUdp = (netns: string, name: string, at = podPort) => nodes.serve(netns, TwoNodes.probe("udp"), "serve", String(at), name);
   /** The address that the server sees. */
-  async function ask(netns: string, address: string, at = port, patience = patienceMs): Promise<string> {
-    const { stdout } = await run("nsenter", [`--net=${netns}`, probe("tcp"), "ask", address, String(at), String(patience)]);
-    const [client, count] = stdout.trim().split(" ");
-    assert.equal(count, "300000");
-    return client ?? "";
-  }
+  const ask = (netns: string, address: string, at = port, patience = patienceMs) => nodes.askTcp(netns, address, at, patience);
   async function askUdp(netns: string, address: string, from = 0, patience = patienceMs): Promise<string> {
     const words = ["ask", address, String(port), String(patience), String(from)];
-    return (await run("nsenter", [`--net=${netns}`, probe("udp"), ...words])).stdout.trim();
+    return (await run("nsenter", [`--net=${netns}`, TwoNodes.probe("udp"), ...words])).stdout.trim();
   }
   const unreachable = (asking: Promise<string>) => assert.rejects(asking, /(connect|receive|send): /);
 
@@ -216,7 +180,10 @@ describe("host ports", () => {
     assert.equal(await ask(outside.path, a.spec.nodeAddress), outsideAddress);
 
     // Nobody of the node takes it from the pod unseen.
-    await assert.rejects(run("nsenter", [`--net=${a.netns.path}`, probe("tcp"), "serve", String(port)]), /listen: Address .*in use/);
+    await assert.rejects(
+      run("nsenter", [`--net=${a.netns.path}`, TwoNodes.probe("tcp"), "serve", String(port)]),
+      /listen: Address .*in use/,
+    );
     await a.agent.call("closeHostPorts", "web");
     await open(a, second, tcpPort());
   });
@@ -224,10 +191,10 @@ describe("host ports", () => {
   test("outlive the agent with their connections, and its successor takes them over", async () => {
     const web = await pod(a, "web", 2);
     const other = await pod(a, "other", 3);
-    await serve(web.path, "sh", "-c", `echo ready; exec socat TCP-LISTEN:${podPort},reuseaddr,fork EXEC:cat`);
+    await nodes.serve(web.path, "sh", "-c", `echo ready; exec socat TCP-LISTEN:${podPort},reuseaddr,fork EXEC:cat`);
     await open(a, web, tcpPort());
     const client = spawn("nsenter", [`--net=${outside.path}`, "socat", "-", `TCP:${a.spec.nodeAddress}:${port}`]);
-    servers.push(client);
+    nodes.endLater(client);
     const echo = async (text: string) => {
       client.stdin.write(`${text}\n`);
       const ended = once(client, "exit").then(() => assert.fail("the connection ended"));

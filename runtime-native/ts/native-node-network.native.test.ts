@@ -1,71 +1,39 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { NodeNetworkSpec } from "./node-network.ts";
-import { NetworkNode } from "./testing/network-node.ts";
-import { TestNetns } from "./testing/node-process.ts";
+import type { NetworkNode } from "./testing/network-node.ts";
+import type { TestNetns } from "./testing/node-process.ts";
 import { patienceMs, until } from "./testing/patience.ts";
-import { startProgram } from "./testing/program.ts";
+import { TwoNodes } from "./testing/two-nodes.ts";
 
 const run = promisify(execFile);
-const packageRoot = fileURLToPath(new URL("..", import.meta.url));
-const tcp = join(packageRoot, "build/probe/tcp");
 /** An address that only the outside has. */
 const outsideAddress = "198.51.100.1";
 const port = 8080;
 
 describe("NativeNodeNetwork", () => {
-  let folder: string;
+  let nodes: TwoNodes;
   let outside: TestNetns;
   let a: NetworkNode;
   let b: NetworkNode;
-  let servers: ChildProcess[];
 
-  before(() => run("make", ["-s", "-C", packageRoot, "probes"]));
+  before(() => TwoNodes.build());
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "tessera-network-"));
-    servers = [];
-    outside = new TestNetns(`tst-out-${process.pid}`);
-    await outside.make();
-    await outside.ip("link", "add", "wires", "type", "bridge");
-    await outside.ip("address", "add", "172.31.77.254/24", "dev", "wires");
-    await outside.ip("link", "set", "wires", "up");
+    nodes = await TwoNodes.make("tst-n");
+    ({ outside, a, b } = nodes);
     await outside.ip("address", "add", `${outsideAddress}/32`, "dev", "lo");
-    a = new NetworkNode(`tst-a-${process.pid}`, 1, folder);
-    b = new NetworkNode(`tst-b-${process.pid}`, 2, folder);
-    await a.make(outside);
-    await b.make(outside);
   });
+  afterEach(() => nodes.remove());
 
-  afterEach(async () => {
-    for (const server of servers) server.kill("SIGKILL");
-    await a.remove();
-    await b.remove();
-    await outside.remove();
-    await rm(folder, { recursive: true });
-  });
-
-  /** Listens in a network namespace until the test is over. */
-  async function serve(netns: string): Promise<ChildProcess> {
-    const server = await startProgram("nsenter", [`--net=${netns}`, tcp, "serve", String(port)]);
-    servers.push(server);
-    return server;
-  }
-
-  /** The address that the server sees; the transfer of 300 kB after it goes wrong when packets are larger than the way. */
-  async function ask(netns: string, address: string, patience = patienceMs): Promise<string> {
-    const { stdout } = await run("nsenter", [`--net=${netns}`, tcp, "ask", address, String(port), String(patience)]);
-    const [client, count] = stdout.trim().split(" ");
-    assert.equal(count, "300000");
-    return client ?? "";
-  }
+  const serve = (netns: string) => nodes.serve(netns, TwoNodes.probe("tcp"), "serve", String(port));
+  /** The address that the server sees. */
+  const ask = (netns: string, address: string, patience = patienceMs) => nodes.askTcp(netns, address, port, patience);
   const unreachable = (netns: string, address: string) => assert.rejects(ask(netns, address, 300), /connect: /);
 
   async function pod(node: NetworkNode, id: string, last: number): Promise<{ path: string; address: string }> {
@@ -86,14 +54,8 @@ describe("NativeNodeNetwork", () => {
     return targets.filter((target) => target.startsWith("net:[")).length;
   }
 
-  async function join2(): Promise<void> {
-    await Promise.all([a, b].map((node) => node.agent.call("ensureNode", node.spec)));
-    await a.agent.call("setPeers", [b.peer]);
-    await b.agent.call("setPeers", [a.peer]);
-  }
-
   test("pods reach pods on both nodes without NAT, and the outside as their node", async () => {
-    await join2();
+    await nodes.join();
     const a1 = await pod(a, "a1", 2);
     const a2 = await pod(a, "a2", 3);
     const b1 = await pod(b, "b1", 2);
@@ -195,11 +157,14 @@ describe("NativeNodeNetwork", () => {
       await works();
       assert.equal(await seen(), before, `${address} ${mac}`);
     }
-    await assert.rejects(inside(a3.path, tcp, "ask", "10.64.1.1", "1", "300"), /(timed out|No route|progress|unavailable)/);
+    await assert.rejects(
+      inside(a3.path, TwoNodes.probe("tcp"), "ask", "10.64.1.1", "1", "300"),
+      /(timed out|No route|progress|unavailable)/,
+    );
   });
 
   test("ensureNode changes nothing that is right, and mends what is wrong", async () => {
-    await join2();
+    await nodes.join();
     const a1 = await pod(a, "a1", 2);
     const b1 = await pod(b, "b1", 2);
     await serve(b1.path);
@@ -252,7 +217,7 @@ describe("NativeNodeNetwork", () => {
   });
 
   test("exactly the peers of the last call are known, and a peer may move", async () => {
-    await join2();
+    await nodes.join();
     const a1 = await pod(a, "a1", 2);
     const b1 = await pod(b, "b1", 2);
     await serve(b1.path);
@@ -285,7 +250,7 @@ describe("NativeNodeNetwork", () => {
   });
 
   test("a killed agent takes with it what nothing runs in; its successor finds the pods, and goes on", async () => {
-    await join2();
+    await nodes.join();
     const a1 = await pod(a, "a1", 2);
     const b1 = await pod(b, "b1", 2);
     const server = await serve(a1.path);
@@ -388,12 +353,10 @@ describe("NativeNodeNetwork", () => {
     const pods = await Promise.all(Array.from({ length: 40 }, (_, i) => pod(a, `p${i}`, 2 + i)));
     t.diagnostic(`forty pods: ${(performance.now() - start).toFixed(0)} ms`);
     assert.equal((await a.agent.call("listPodLinks")).filter(({ id }) => id !== undefined).length, 41);
-    await serve(pods[39]?.path ?? "");
+    const server = await serve(pods[39]?.path ?? "");
     assert.equal(await ask(pods[0]?.path ?? "", "10.64.1.41"), "10.64.1.2");
-    for (const server of servers.splice(0)) {
-      server.kill("SIGKILL");
-      await once(server, "exit");
-    }
+    server.kill("SIGKILL");
+    await once(server, "exit");
     for (const { id } of await a.agent.call("listPodLinks")) if (id !== undefined) await a.agent.call("releaseNetns", id);
     await a.agent.call("removeNode");
     await a.agent.call("removeNode");
