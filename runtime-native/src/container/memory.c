@@ -14,7 +14,7 @@
 int
 ts_mount_memory (struct ts_setup *setup)
 {
-  const struct ts_option options[] = { { "mode", "700" }, { "size", "64m" }, { NULL, NULL } };
+  const struct ts_option options[] = { { "mode", "755" }, { "size", "64m" }, { NULL, NULL } };
   const char *work = setup->spec->rootfs.work;
   cleanup_close int memory = ts_new_mount ("tmpfs", options, 0, setup->failure);
 

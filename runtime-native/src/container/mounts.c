@@ -13,6 +13,9 @@ ts_new_mount (const char *type, const struct ts_option *options, unsigned attrib
 
   if (fs < 0)
     return ts_fail (failure, errno, "open file system", "%s", type);
+  /* What "mount" and "df" say in the first column. */
+  if (sys_fsconfig (fs, FSCONFIG_SET_STRING, "source", type) < 0)
+    return ts_fail (failure, errno, "configure file system", "%s", type);
   for (const struct ts_option *option = options; option && option->key; option++)
     if (sys_fsconfig (fs, option->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, option->key, option->value) < 0)
       return ts_fail (failure, errno, "configure file system", "%s: %s=%s", type, option->key,
