@@ -345,7 +345,7 @@ test("a watch lives through the death of etcd", async () => {
   await create(path, "before");
   await api.etcd.kill();
   await api.etcd.restart();
-  for (let left = 100; left > 0; left--) {
+  for (let left = 600; left > 0; left--) {
     const { status } = await api.http.post(path, configMapNamed("after"));
     if (status === 201 || status === 409) break;
     await delay(50);

@@ -42,7 +42,7 @@ const summary = (event: Event): string => `${event.involvedObject?.name} ${event
 
 /** Lists again until the list is as expected, with a deadline. */
 async function listed(events: EventSource, namespace: string, expected: readonly string[]): Promise<readonly Event[]> {
-  for (const deadline = Date.now() + 10_000; ; ) {
+  for (const deadline = Date.now() + 30_000; ; ) {
     const { items } = await events.list(namespace).catch(() => ({ items: [] as Event[] }));
     if (JSON.stringify(items.map(summary)) === JSON.stringify(expected)) return items;
     if (Date.now() > deadline) assert.deepEqual(items.map(summary), expected);
@@ -275,7 +275,7 @@ describe("NatsEvents and a NATS that dies", () => {
       told++;
       await nats.restart();
     }
-    for (const deadline = Date.now() + 10_000; ; ) {
+    for (const deadline = Date.now() + 30_000; ; ) {
       const { items } = await events.list("default").catch(() => ({ items: [] as Event[] }));
       const counts = new Map(items.map((event) => [event.involvedObject?.name, event.count]));
       if (counts.size === 300 && [...counts.values()].every((count) => count === told)) break;
