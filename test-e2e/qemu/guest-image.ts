@@ -32,6 +32,9 @@ const modules = [
 /** What tests and agent call by name and expect Debian's words of; busybox has the rest. */
 const programs = ["cat", "sync", "flock", "unshare", "nsenter", "setpriv", "mount", "umount", "ip", "bridge", "nft", "ps", "socat"];
 
+/** What a cluster takes besides. */
+const clusterPrograms = ["etcd", "nats-server", "kubectl"];
+
 export interface GuestImage {
   readonly initramfs: string;
   readonly disk: string;
@@ -79,7 +82,7 @@ function makeSystem(root: string): void {
   mkdirSync(join(root, "tmp"), { mode: 0o1777 });
   for (const name of ["bin", "sbin"]) symlinkSync("../bin", join(root, "usr", name));
   symlinkSync("bin", join(root, "sbin"));
-  for (const name of programs) addProgram(root, which(name));
+  for (const name of [...programs, ...clusterPrograms]) addProgram(root, which(name));
   // Busybox's own shell would not call the programs above but what it has by their names.
   addProgram(root, which("dash"), "sh");
   addProgram(root, process.execPath, "node");
@@ -137,7 +140,10 @@ const ownPlaces: Plugin = {
 /** The built programs, and the tests as bundles at their own places: without type stripping and loading of many files, which is slow there. */
 async function addRepository(root: string, tests: readonly string[]): Promise<void> {
   const copy = (path: string) => cpSync(join(repository, path), join(root, "tessera", path), { recursive: true });
-  for (const path of ["dist/libtessera.so", "dist/tessera-shim", "dist/busybox.tar"]) copy(path);
+  for (const path of ["libtessera.so", "tessera-shim", "tessera-host", "busybox.tar", "etcd3-proto"]) copy(`dist/${path}`);
+  for (const path of ["dist/agent.mjs", "dist/controlplane.mjs", "dist/tsctl.mjs", "tsctl/bin/tsctl"]) copy(path);
+  mkdirSync(join(root, "tessera/node_modules/node/bin"), { recursive: true });
+  symlinkSync("/bin/node", join(root, "tessera/node_modules/node/bin/node"));
   execFileSync("make", ["-s", "-j2", "-C", join(repository, "runtime-native"), "probes", "units"], {
     stdio: ["ignore", "inherit", "inherit"],
   });

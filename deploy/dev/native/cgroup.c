@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static const char *const v1_controllers[]
     = { "cpuset",  "cpu",        "cpuacct",  "blkio",   "memory", "devices", "freezer",
@@ -158,8 +159,6 @@ enable_controllers (int cgroup)
 static int
 make_child (int parent, const char *name, bool is_v2, struct failure *failure)
 {
-  if (is_v2)
-    enable_controllers (parent);
   if (mkdirat (parent, name, 0755) < 0 && errno != EEXIST)
     return fail (failure, errno, "make cgroup \"%s\"", name);
   int child = openat (parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -185,6 +184,8 @@ join_one (const struct hierarchy *hierarchy, const char *path, struct failure *f
   for (char *name = strtok_r (names, "/", &rest); name != NULL; name = strtok_r (NULL, "/", &rest))
     {
       struct failure inner;
+      if (hierarchy->is_v2)
+        enable_controllers (cgroup);
       int child = make_child (cgroup, name, hierarchy->is_v2, &inner);
       if (child < 0)
         return fail (failure, 0, "in %s: %s", hierarchy->mount, inner.text);
@@ -221,6 +222,24 @@ link_controllers (const char *folder)
     }
 }
 
+/* Waits until a v2 cgroup has no process of its own: while it has any, and controllers for its children, no
+   child can have one (cgroup-v2.rst, "No Internal Process Constraint"). The launcher may be ending yet. */
+static int
+await_empty (int cgroup, struct failure *failure)
+{
+  const struct timespec moment = { .tv_nsec = 1000000 };
+  char pids[64];
+
+  for (int waited_ms = 0; waited_ms < 10000; waited_ms++)
+    {
+      ssize_t length = file_read_at (cgroup, "cgroup.procs", pids, sizeof pids);
+      if (length <= 0)
+        return length < 0 ? fail (failure, errno, "read the processes of the node's cgroup") : 0;
+      nanosleep (&moment, NULL);
+    }
+  return fail (failure, 0, "the node's cgroup has processes besides its init: %s", pids);
+}
+
 static int
 mount_one (const struct hierarchy *hierarchy, const char *target, struct failure *failure)
 {
@@ -240,6 +259,8 @@ mount_one (const struct hierarchy *hierarchy, const char *target, struct failure
     return -1;
   if (file_write_at (leaf, "cgroup.procs", "0") < 0)
     return fail (failure, errno, "join cgroup %s/init", target);
+  if (await_empty (root, failure) < 0)
+    return -1;
   enable_controllers (root);
   return 0;
 }
