@@ -55,7 +55,7 @@ export function declareStructs() {
       program: "int32_t",
       reserved: "int32_t",
     }),
-    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", connection: "int32_t" }),
+    ts_spawned: koffi.struct({ start_time: "int64_t", pid: "int32_t", connection: "int32_t", ready: "int32_t", reserved: "int32_t" }),
     ts_cgroup_limits: limits,
     ts_io_limit: ioLimit,
     ts_hugepage_limit: hugepageLimit,
@@ -131,7 +131,7 @@ export class Binding {
   readonly #results: Uint8Array[] = [];
 
   readonly openProgram: Call<[path: string, program: [number]]>;
-  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number }]>;
+  readonly spawnShim: Call<[spec: object, out: { pid: number; start_time: Int64; connection: number; ready: number }]>;
   readonly signalProcess: Call<[pid: number, startTime: number, signal: number]>;
   readonly cgroupsOpen: Call<[root: string, out: [Handle | null]]>;
   readonly cgroupsClose: (cgroups: Handle) => void;

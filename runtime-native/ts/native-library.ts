@@ -107,7 +107,7 @@ export class NativeLibrary {
    */
   async spawnShim(spec: ShimSpec, signal?: AbortSignal): Promise<SpawnedShim> {
     signal?.throwIfAborted();
-    const spawned = { pid: 0, start_time: 0 as Int64, connection: -1 };
+    const spawned = { pid: 0, start_time: 0 as Int64, connection: -1, ready: 0 };
     await this.binding.spawnShim(
       {
         argv: [...spec.argv, null],
@@ -127,7 +127,7 @@ export class NativeLibrary {
     const shim = { pid: spawned.pid, startTime: Number(spawned.start_time) };
     const connection = ShimConnection.ofDescriptor(spawned.connection);
     try {
-      await awaitReady(connection, spec, signal);
+      if (spawned.ready === 0 || signal?.aborted) await awaitReady(connection, spec, signal);
     } catch (error) {
       connection.destroy();
       await this.signalProcess(shim, constants.signals.SIGKILL);

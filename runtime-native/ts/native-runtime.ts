@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { constants } from "node:os";
-import { join } from "node:path";
 import type { NativeLibrary } from "./native-library.ts";
 import { setPaused } from "./pausing.ts";
 import {
@@ -203,11 +202,11 @@ export class NativeRuntime implements Runtime {
     const shim = await library.spawnShim(
       {
         folder: { path: directory, record: encodeRecord({ id: spec.id, cgroup: spec.cgroup }) },
-        shimPath: join(nativeDir, "tessera-shim"),
+        shimPath: `${nativeDir}/tessera-shim`,
         argv: shimArguments(spec, directory, this.#parts.copyTools),
         env: [],
         cgroup: { path: spec.cgroup, resources: spec.resources },
-        logPath: join(directory, "shim.log"),
+        logPath: `${directory}/shim.log`,
         ...(spec.network.kind === "netns" ? { netnsPath: spec.network.path } : {}),
       },
       signal,

@@ -1,5 +1,4 @@
 import { constants } from "node:os";
-import { join } from "node:path";
 import { EndedCgroups } from "./ended-cgroups.ts";
 import type { HostFiles } from "./host-files.ts";
 import type { NativeLibrary, SpawnedShim } from "./native-library.ts";
@@ -87,11 +86,11 @@ export class Sandboxes {
 
   /** Where the sandbox has its record, socket and exits. */
   directory(id: string): string {
-    return join(this.#parts.runDir, id);
+    return `${this.#parts.runDir}/${id}`;
   }
 
   socketPath(id: string): string {
-    return join(this.directory(id), "shim.sock");
+    return `${this.directory(id)}/shim.sock`;
   }
 
   /** Throws InvalidArgument for what cannot be a folder's name with a socket in it. */

@@ -21,19 +21,19 @@ export class ShimConnection {
         return true;
       },
     });
-    // Nothing comes by the stream but its end, which is seen only by who reads it.
-    this.socket.resume();
+    // Nothing comes by the stream but its end, which is seen only by who reads it. Then there is nobody to say farewell to.
+    this.socket.resume().on("end", () => this.socket.destroy());
   }
 
   static ofDescriptor(fd: number): ShimConnection {
-    return new ShimConnection((onread) => new Socket({ fd, onread }));
+    return new ShimConnection((onread) => new Socket({ fd, onread, allowHalfOpen: true }));
   }
 
   /** As `connectShim`. */
   static async open(path: string, signal: AbortSignal): Promise<ShimConnection> {
     let opened: Promise<Socket> | undefined;
     const connection = new ShimConnection((onread) => {
-      const socket = new Socket({ onread });
+      const socket = new Socket({ onread, allowHalfOpen: true });
       opened = connectShim(path, signal, socket);
       return socket;
     });

@@ -42,6 +42,8 @@ static const struct
   FIELD (ts_spawned, start_time),
   FIELD (ts_spawned, pid),
   FIELD (ts_spawned, connection),
+  FIELD (ts_spawned, ready),
+  FIELD (ts_spawned, reserved),
   STRUCT (ts_cgroup_limits),
   FIELD (ts_cgroup_limits, cpu_shares),
   FIELD (ts_cgroup_limits, cpu_quota_us),

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,6 +42,8 @@ enum
   AGENT_FD = 3,
   /* Descriptors the child duplicates from are above all those it duplicates to. */
   FIRST_FREE_FD = 10,
+  /* A shim needs 1 ms; one that the machine lets wait is waited for elsewhere. */
+  READY_MS = 20,
 };
 
 struct launch
@@ -426,6 +429,17 @@ ts_open_program (const char *path, int32_t *out, struct ts_result *res)
   return 0;
 }
 
+/* Takes the "R" of a shim that listens. What it says instead stays unread. */
+static bool
+take_ready (int connection)
+{
+  struct pollfd readable = { .fd = connection, .events = POLLIN };
+  char said;
+
+  return poll (&readable, 1, READY_MS) == 1 && recv (connection, &said, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && said == 'R'
+         && recv (connection, &said, 1, MSG_DONTWAIT) == 1;
+}
+
 int
 ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res)
 {
@@ -463,6 +477,7 @@ ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct 
   /* It may have ended already: the connection then says so. */
   if (out->start_time < 0)
     out->start_time = 0;
+  out->ready = take_ready (own_end);
   out->connection = steal_fd (&own_end);
   return 0;
 }

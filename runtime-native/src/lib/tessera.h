@@ -151,9 +151,12 @@ struct ts_spawned
   int64_t start_time; /* field 22 of /proc/PID/stat: with the pid it names the process for ever */
   int32_t pid;
   int32_t connection; /* a stream socket whose other end is the program's descriptor 3 */
+  int32_t ready;      /* 1: it said so there, which was read; 0: that, or something else, is still to come */
+  int32_t reserved;
 };
 
-/* A failure of the step "make sandbox's folder" has left nothing, and EEXIST there touched nothing. */
+/* Waits for the shim to be ready, but not for long: there are few worker threads. A failure of the step "make sandbox's
+ * folder" has left nothing, and EEXIST there touched nothing. */
 TS_EXPORT int ts_spawn_shim (const struct ts_spawn_spec *spec, struct ts_spawned *out, struct ts_result *res);
 
 /* Signals the process that has this pid and start time; -ESRCH when it is gone or the pid was reused. */
