@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { type ContainerStatus, TesseraError } from "@tessera/proto";
+import { TesseraError } from "@tessera/proto";
 import type { Pods } from "./pods.ts";
 import { fakeImage } from "./testing/fake-host.ts";
-import { TestNode, until } from "./testing/harness.ts";
+import { reportsOf, TestNode, until } from "./testing/harness.ts";
 import { container, deleted, pod } from "./testing/pod-builder.ts";
 
 describe("images of a pod", () => {
@@ -18,11 +18,7 @@ describe("images of a pod", () => {
     await node.remove();
   });
 
-  const status = (uid: string) => node.statuses.get(uid);
-  const phase = (uid: string) => status(uid)?.phase;
-  const main = (uid: string): ContainerStatus | undefined => status(uid)?.containerStatuses?.[0];
-  const seen = () => ({ statuses: [...node.statuses], events: node.events });
-  const running = (uid: string) => until(() => phase(uid) === "Running" && main(uid)?.ready === true, seen);
+  const { phase, main, seen, running } = reportsOf(() => node);
 
   it("says what to do about an absent image, and starts when it is loaded", async () => {
     node.images.registry.set("nowhere", new TesseraError("ServiceUnavailable", "cannot reach registry r:443: connection refused"));

@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { ContainerStatus } from "@tessera/proto";
 import { HostPortTaken } from "@tessera/runtime-native";
 import type { Pods } from "./pods.ts";
-import { TestNode, until } from "./testing/harness.ts";
+import { reportsOf, TestNode, until } from "./testing/harness.ts";
 import { container, deleted, pod } from "./testing/pod-builder.ts";
 
 describe("pods on a node", () => {
@@ -20,11 +19,7 @@ describe("pods on a node", () => {
     await node.remove();
   });
 
-  const status = (uid: string) => node.statuses.get(uid);
-  const phase = (uid: string) => status(uid)?.phase;
-  const main = (uid: string): ContainerStatus | undefined => status(uid)?.containerStatuses?.[0];
-  const seen = () => ({ statuses: [...node.statuses], events: node.events });
-  const running = (uid: string) => until(() => phase(uid) === "Running" && main(uid)?.ready === true, seen);
+  const { status, phase, main, seen, running } = reportsOf(() => node);
 
   it("runs a pod and reports once when it is up", async () => {
     pods.assign(pod("a"));

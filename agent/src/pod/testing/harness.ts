@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { PodStatus } from "@tessera/proto";
+import type { ContainerStatus, PodStatus } from "@tessera/proto";
 import type { HostFiles } from "@tessera/runtime-native";
 import { pino } from "pino";
 import { AddressPool } from "../../network/addresses.ts";
@@ -128,11 +128,21 @@ export class TestNode {
 export async function until(
   condition: () => boolean | Promise<boolean>,
   describe: () => unknown = () => "",
-  timeoutMs = 5000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const endMs = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() > endMs) throw new Error(`timed out waiting for ${condition}: ${JSON.stringify(await describe(), undefined, 1)}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+/** What the node of a test has reported of its pods, by uid; each test has a node of its own. */
+export function reportsOf(node: () => TestNode) {
+  const status = (uid: string) => node().statuses.get(uid);
+  const phase = (uid: string) => status(uid)?.phase;
+  const main = (uid: string): ContainerStatus | undefined => status(uid)?.containerStatuses?.[0];
+  const seen = () => ({ statuses: [...node().statuses], events: node().events });
+  const running = (uid: string) => until(() => phase(uid) === "Running" && main(uid)?.ready === true, seen);
+  return { status, phase, main, seen, running };
 }
