@@ -1,7 +1,7 @@
 /**
- * Runs the test suites one after another: `node scripts/run-tests.ts [unit|integration|native|e2e ...]`.
+ * Runs the test suites one after another: `node scripts/run-tests.ts [unit|integration|native|e2e|guest ...]`.
  * A file's name says its suite: x.test.ts is a unit test, x.integration.test.ts needs etcd, NATS or kubectl,
- * x.native.test.ts needs root and the kernel, x.e2e.test.ts needs a whole cluster.
+ * x.native.test.ts needs root and the kernel, x.e2e.test.ts needs a whole cluster or, below test-e2e/qemu, an emulated machine.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,6 +10,9 @@ import { globSync } from "node:fs";
 interface Suite {
   readonly name: string;
   readonly pattern: string;
+  readonly exclude?: string;
+  /** It runs along with the suite of that name, which goes first where both want a processor, and is told of after it. */
+  readonly beside?: string;
   /** Test files at a time: the kernel suites share one machine's links and cgroups. */
   readonly concurrency: number;
   readonly timeoutMs: number;
@@ -29,10 +32,12 @@ const suites: readonly Suite[] = [
   {
     name: "e2e",
     pattern: "test-e2e/**/*.e2e.test.ts",
+    exclude: "test-e2e/qemu/**",
     concurrency: 1,
     timeoutMs: 900_000,
     globalSetup: "./test-e2e/harness/global-setup.ts",
   },
+  { name: "guest", pattern: "test-e2e/qemu/**/*.e2e.test.ts", beside: "e2e", concurrency: 1, timeoutMs: 1_200_000 },
 ];
 
 const wanted = process.argv.slice(2);
@@ -43,9 +48,12 @@ if (unknown.length > 0) {
 }
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
-for (const suite of suites) {
-  if (wanted.length > 0 && !wanted.includes(suite.name)) continue;
-  await runSuite(suite);
+const chosen = suites.filter((suite) => wanted.length === 0 || wanted.includes(suite.name));
+const isCompanion = (suite: Suite) => chosen.some(({ name }) => name === suite.beside);
+for (const suite of chosen.filter((one) => !isCompanion(one))) {
+  const companions = chosen.filter(({ beside }) => beside === suite.name).map((companion) => runBeside(companion));
+  await runSuite(suite, (text) => process.stdout.write(text));
+  for (const companion of companions) process.stdout.write(await companion);
 }
 console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped > 0 ? `, ${totals.skipped} skipped` : ""}`);
 if (totals.skipped > 0 && process.env["CI"]) {
@@ -54,16 +62,27 @@ if (totals.skipped > 0 && process.env["CI"]) {
 }
 process.exit(totals.failed === 0 && totals.passed > 0 ? 0 : 1);
 
-async function runSuite(suite: Suite): Promise<void> {
+/** Returns what the suite has said. */
+async function runBeside(suite: Suite): Promise<string> {
+  let said = "";
+  await runSuite(suite, (text) => {
+    said += text;
+  });
+  return said;
+}
+
+async function runSuite(suite: Suite, write: (text: string) => void): Promise<void> {
   const isOtherSuite = /\.(integration|native|e2e)\.test\.ts$/;
+  const excluded = suite.exclude === undefined ? [] : globSync(suite.exclude);
   const files = globSync(suite.pattern, { exclude: (path) => path.includes("node_modules") })
-    .filter((file) => suite.name !== "unit" || !isOtherSuite.test(file))
+    .filter((file) => (suite.name !== "unit" || !isOtherSuite.test(file)) && !excluded.includes(file))
     .sort();
   if (files.length === 0) return;
-  console.log(`\n== ${suite.name}: ${files.length} files`);
+  write(`\n== ${suite.name}: ${files.length} files\n`);
   const run = spawn(
-    process.execPath,
+    "nice",
     [
+      ...["-n", suite.beside === undefined ? "0" : "10", process.execPath],
       "--test",
       `--test-concurrency=${suite.concurrency}`,
       `--test-timeout=${suite.timeoutMs}`,
@@ -76,7 +95,7 @@ async function runSuite(suite: Suite): Promise<void> {
   );
   let tail = "";
   run.stdout.setEncoding("utf8").on("data", (text: string) => {
-    process.stdout.write(text);
+    write(text);
     tail = (tail + text).slice(-200);
   });
   const [status] = await once(run, "close");

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { bind, podForTests } from "./container-fixture.ts";
 import { nativeDir } from "./native-runtime-fixture.ts";
 import type { ContainerSpec } from "./runtime.ts";
+import { rounds } from "./testing/patience.ts";
 
 const { node, runtime, signal, pod, nextId, shimPid, run, assertRefused, host } = podForTests();
 
@@ -104,7 +105,7 @@ describe("hostile images", () => {
     await runtime.startContainer(pod.id, node.container("swapper", swap, { mounts: [bind(shared, "/data")] }), signal);
     const name = `tessera-canary-${process.pid}`;
     const target = host("exchange-target");
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < rounds(60); round++) {
       const id = nextId();
       const spec = node.container(id, "true", { mounts: [bind(shared, "/data"), bind(target, `/data/a/${name}`)] });
       await runtime.startContainer(pod.id, spec, signal).then(

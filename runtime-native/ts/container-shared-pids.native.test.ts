@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import type { NativeRuntime } from "./native-runtime.ts";
 import { Collected, hasController, Node } from "./native-runtime-fixture.ts";
 import { type ContainerSpec, RuntimeError } from "./runtime.ts";
-import { until } from "./testing/patience.ts";
+import { rounds, until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();
@@ -172,7 +172,7 @@ test("neither the first process nor a container that is being started shows the 
     `while :; do for p in /proc/[0-9]*; do for f in /visible ${canary}; do test -e $p/root$f && echo $f; done; done; done`,
     { capabilities: ["SYS_PTRACE", "KILL", "DAC_OVERRIDE"], seccomp: "Unconfined" },
   );
-  for (let round = 0; round < 30; round++) {
+  for (let round = 0; round < rounds(30); round++) {
     await run("touch /visible");
     await exec(spy.id, "true");
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Collected, Node } from "./native-runtime-fixture.ts";
 import { type ExecOutput, RuntimeError } from "./runtime.ts";
-import { until } from "./testing/patience.ts";
+import { rounds, until } from "./testing/patience.ts";
 
 const node = new Node();
 const runtime = node.agent();
@@ -386,7 +386,7 @@ test("a container that watches never sees into the process that joins it", async
   await runtime.startContainer(other.id, node.container("watcher", watch), signal);
   await Promise.all(
     Array.from({ length: 4 }, async () => {
-      for (let round = 0; round < 25; round++) {
+      for (let round = 0; round < rounds(25); round++) {
         const session = await runtime.exec(other.id, "watcher", node.process(["true"]), false, new Collected(), signal);
         await session.exited;
       }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Node } from "./native-runtime-fixture.ts";
 import { type Mount, RuntimeError } from "./runtime.ts";
+import { rounds } from "./testing/patience.ts";
 
 const packageRoot = join(import.meta.dirname, "..");
 const node = new Node();
@@ -137,7 +138,7 @@ describe("a path below a volume", () => {
     });
     await runtime.startContainer(pod.id, swapper, signal);
     const seen = { inside: 0, refused: 0 };
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < rounds(150); round++) {
       // Every second one makes a folder as well.
       const subPath = round % 2 === 0 ? "place" : `place/made-${round}`;
       try {
